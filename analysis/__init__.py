@@ -1,0 +1,1 @@
+"""Tables from committed results. Polars only: no torch, no Ray."""

@@ -1,0 +1,134 @@
+"""Ablation tables from what runs committed: plan and metrics joined by fingerprint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from graphids.store.files import sha256
+from graphids.store.ledger import Ledger
+from graphids.store.outputs import SHORT, DamagedOutputError, OutputStore
+from graphids.store.results import METRICS_FILE, read_metrics, read_plans
+
+METRICS = ("f1", "mcc", "auroc", "ap", "precision", "recall", "fpr", "n_windows", "n_attacks")
+"""Metrics of a table, in its order; ``f1`` is that of the attack class."""
+FLOOR = "always_attack"
+"""The row that flags every window."""
+COLUMNS = (
+    "grid", "variant", "axis", "level", "baseline",
+    "dataset", "subset", "metric", "mean", "std", "n",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class AblationTable:
+    """Every row of a grid on every test subset, and what stands below the table."""
+
+    rows: pl.DataFrame
+    """Long form, in the columns of ``COLUMNS``; an undefined mean or deviation is null."""
+    missing: tuple[str, ...]
+    """Trials of rows that are not committed, each with the reason."""
+
+
+def ablation_table(store: Path, grid: str) -> AblationTable:
+    """Mean and standard deviation over seeds of every metric, the baseline first, the floor last.
+
+    Args:
+        store: Folder of the store.
+        grid: Name of the grid.
+
+    Raises:
+        FileNotFoundError: if no run of the grid was planned in this store.
+        DamagedOutputError: if committed metrics are not what their manifest says.
+    """
+    plan = read_plans(store, grid)
+    outputs = OutputStore(store)
+    known = outputs.committed()
+    used = plan.filter((pl.col("role") == "row") | (pl.col("stage") == "prepare"))
+    folders = [
+        known[key[:SHORT]]
+        for key in used["fingerprint"].unique(maintain_order=True)
+        if key[:SHORT] in known
+    ]
+    for folder in folders:
+        check_metrics(outputs, folder)
+    metrics = read_metrics(folders).filter(
+        pl.col("split").str.starts_with("test_")
+        & (pl.col("attack") == "all")
+        & pl.col("metric").is_in(METRICS)
+    )
+    rows = plan.filter(pl.col("role") == "row")
+    floor = (
+        plan.filter(pl.col("stage") == "prepare")
+        .unique(["dataset", "fingerprint"], maintain_order=True)
+        .with_columns(
+            variant=pl.lit(FLOOR),
+            axis=pl.lit(None, pl.String),
+            level=pl.lit(None, pl.String),
+            baseline=pl.lit(value=False),
+            position=pl.lit(plan["position"].max(), pl.Int64) + 1,
+        )
+    )
+    return AblationTable(
+        rows=_summarise(pl.concat([rows, floor]), metrics),
+        missing=_missing(rows, known, Ledger(store)),
+    )
+
+
+def check_metrics(outputs: OutputStore, folder: Path) -> None:
+    """Refuses committed metrics that differ from their manifest: Parquet would not notice."""
+    expected = outputs.manifest(folder)["files"].get(METRICS_FILE)
+    if expected is not None and sha256(folder / METRICS_FILE) != expected["sha256"]:
+        raise DamagedOutputError(
+            f"{folder / METRICS_FILE} does not match its manifest; "
+            "move the folder away and run the grid again"
+        )
+
+
+def _summarise(rows: pl.DataFrame, metrics: pl.DataFrame) -> pl.DataFrame:
+    """Mean, standard deviation and count over seeds; a row without results keeps its place."""
+    datasets = rows.filter(pl.col("variant") == FLOOR).join(metrics, on="fingerprint")
+    subsets = datasets.select("dataset", subset="split").unique(maintain_order=True)
+    order = {metric: i for i, metric in enumerate(METRICS)}
+    names = pl.DataFrame({"metric": METRICS, "order": list(order.values())})
+    cells = rows.join(subsets, on="dataset").join(names, how="cross")
+    values = cells.join(
+        metrics.select("fingerprint", "metric", "value", subset="split"),
+        on=["fingerprint", "subset", "metric"],
+        how="left",
+    )
+    return (
+        values.group_by(
+            "grid", "position", "variant", "axis", "level", "baseline", "dataset", "subset",
+            "metric", "order",
+            maintain_order=True,
+        )
+        .agg(
+            mean=pl.col("value").mean(),
+            std=pl.col("value").std(),
+            n=pl.col("value").count().cast(pl.Int64),
+        )
+        .sort("dataset", "subset", "position", "order", maintain_order=True)
+        .with_columns(std=pl.when(pl.col("variant") == FLOOR).then(None).otherwise(pl.col("std")))
+        .select(COLUMNS)
+    )  # fmt: skip
+
+
+def _missing(rows: pl.DataFrame, known: dict[str, Path], ledger: Ledger) -> tuple[str, ...]:
+    """Why rows have fewer seeds than planned: the error, or that they have not run."""
+    told = []
+    for row in rows.iter_rows(named=True):
+        if row["fingerprint"][:SHORT] in known:
+            continue
+        failure = ledger.failure(row["fingerprint"])
+        upstream = [ledger.failure(key) for key in row["upstream"]]
+        if failure is not None:
+            reason = f"failed: {failure['error'].splitlines()[0]}"
+        elif any(upstream):
+            reason = "skipped: upstream failed"
+        else:
+            reason = "not run"
+        told.append(f"{row['variant']} on {row['dataset']}, seed {row['seed']}: {reason}")
+    return tuple(told)

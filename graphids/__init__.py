@@ -1,0 +1,1 @@
+"""Ablation grids of graph-neural-network intrusion detectors on the CAN bus."""

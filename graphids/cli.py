@@ -1,0 +1,153 @@
+"""The command line: ``graphids VERB`` = ``python grids/main.py VERB``.
+
+Only declarations stand here, so that ``--help`` and the reading verbs answer at once: a verb's
+module, and with it torch or Ray, is imported when the verb is called.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    help="Ablation grids of CAN intrusion detectors: declared in Python, run on Ray.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+GridName = Annotated[
+    str, typer.Argument(metavar="GRID", help="A grid by name, or a file of yours.")
+]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", envvar="GRAPHIDS_DATA", resolve_path=True, help="Folder of the raw datasets."
+    ),
+]
+Store = Annotated[
+    Path,
+    typer.Option(
+        "--store", envvar="GRAPHIDS_STORE", resolve_path=True, help="Folder of the store."
+    ),
+]
+Seeds = Annotated[str | None, typer.Option("--seeds", help="Seeds, such as 0-4 or 0,2,5.")]
+Datasets = Annotated[str | None, typer.Option("--datasets", help="Datasets, separated by commas.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="A setting, such as classify.model.heads=8.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+DEFAULT_STORE = Path("runs")
+
+
+@app.command("list")
+def list_grids() -> None:
+    """Names the grids and the question that each answers."""
+    _run("list_grids")
+
+
+@app.command()
+def plan(
+    grid: GridName,
+    data: Data = None,
+    store: Store = DEFAULT_STORE,
+    seeds: Seeds = None,
+    datasets: Datasets = None,
+    settings: Settings = None,
+    as_json: AsJson = False,
+) -> None:
+    """Shows what a run would do: rows, trials, what sharing saves, what is committed."""
+    _run(
+        "plan",
+        grid=grid,
+        data=data,
+        store=store,
+        seeds=seeds,
+        datasets=datasets,
+        settings=settings,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def run(
+    grid: GridName,
+    data: Data = None,
+    store: Store = DEFAULT_STORE,
+    address: Annotated[
+        str | None,
+        typer.Option("--address", envvar="RAY_ADDRESS", help="Ray cluster to join."),
+    ] = None,
+    seeds: Seeds = None,
+    datasets: Datasets = None,
+    settings: Settings = None,
+    only: Annotated[
+        str | None, typer.Option("--only", help="`failed`: run only what failed or was skipped.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
+    dashboard: Annotated[bool, typer.Option(help="Whether a local Ray has a dashboard.")] = True,
+    verbose: Annotated[int, typer.Option(help="What Tune prints: 0, 1 or 2.", min=0, max=2)] = 1,
+    commit: Annotated[
+        str | None, typer.Option(envvar="GRAPHIDS_COMMIT", help="Commit of the source.")
+    ] = None,
+) -> None:
+    """Runs what is not committed yet of a grid, then prints its table."""
+    _run(
+        "run",
+        grid=grid,
+        data=data,
+        store=store,
+        address=address,
+        seeds=seeds,
+        datasets=datasets,
+        settings=settings,
+        only=only,
+        dry_run=dry_run,
+        dashboard=dashboard,
+        verbose=verbose,
+        commit=commit,
+    )
+
+
+@app.command()
+def status(grid: GridName, store: Store = DEFAULT_STORE, as_json: AsJson = False) -> None:
+    """Tells how many trials are done, running, pending, failed and skipped; needs no Ray."""
+    _run("status", grid=grid, store=store, as_json=as_json)
+
+
+@app.command()
+def table(
+    grid: GridName,
+    store: Store = DEFAULT_STORE,
+    style: Annotated[
+        str | None, typer.Option("--format", help="md, csv or json, to standard output.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Prints the ablation table of a grid from what its runs committed; needs no Ray."""
+    _run("table", grid=grid, store=store, style="json" if as_json else style)
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Option("--out", resolve_path=True, help="Folder to write into.")],
+    datasets: Annotated[str, typer.Option("--datasets", help="Simulated datasets.")] = "sim_small",
+) -> None:
+    """Writes simulated CAN traffic as CSV files in the layout of the real datasets."""
+    _run("simulate", out=out, datasets=datasets)
+
+
+def _run(verb: str, **arguments: Any) -> None:
+    """Imports the module of a verb and calls it; the one place where an import waits for its use.
+
+    Raises:
+        typer.Exit: with the verb's exit code; 2 and the message for a request that cannot be met.
+    """
+    module = importlib.import_module(f"graphids.commands.{verb}")
+    errors = importlib.import_module("graphids.commands.errors")
+    with errors.as_exit_codes():
+        code = module.main(**arguments)
+    raise typer.Exit(code or 0)

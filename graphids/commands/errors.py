@@ -1,0 +1,34 @@
+"""Errors as exit codes: what a user can mend is a message on standard error, not a traceback."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from graphids.store.lease import StoreHeldError
+
+BAD_REQUEST, STORE_HELD = 2, 5
+
+
+class RequestError(Exception):
+    """A request that cannot be met as it stands; the message says why and what to do."""
+
+
+@contextmanager
+def as_exit_codes() -> Iterator[None]:
+    """Turns a user's mistake into a message and an exit code."""
+    try:
+        yield
+    except StoreHeldError as error:
+        _fail(error, STORE_HELD)
+    except (RequestError, FileNotFoundError, ValueError) as error:
+        _fail(error, BAD_REQUEST)
+
+
+def _fail(error: Exception, code: int) -> None:
+    """Prints a message and leaves with a code."""
+    sys.stderr.write(f"graphids: {error}\n")
+    raise typer.Exit(code) from error

@@ -1,0 +1,97 @@
+"""``run``: what is not committed yet of a grid, then its table."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from graphids.commands import table as table_command
+from graphids.commands.errors import RequestError
+from graphids.commands.loading import load_grid, narrow, plan_grid
+from graphids.commands.plan import committed_trials, show
+from graphids.runner.cluster import InfeasibleError
+from graphids.runner.execute import RunOptions, execute
+from graphids.runner.plan import Plan
+from graphids.store.ledger import Ledger
+from graphids.store.outputs import OutputStore
+
+TERMINATED = 128 + signal.SIGTERM
+
+
+def main(
+    *,
+    grid: str,
+    data: Path | None,
+    store: Path,
+    address: str | None,
+    seeds: str | None,
+    datasets: str | None,
+    settings: Sequence[str] | None,
+    only: str | None,
+    dry_run: bool,
+    dashboard: bool,
+    verbose: int,
+    commit: str | None,
+) -> int:
+    """Plans a grid, runs what is missing, prints the table and where its files are."""
+    if only not in (None, "failed"):
+        raise RequestError(f"--only takes 'failed' (got {only!r})")
+    plan = plan_grid(narrow(load_grid(grid), seeds, datasets, settings), data, store)
+    committed = committed_trials(plan, OutputStore(store))
+    show(plan, committed)
+    sys.stdout.write(f"Store: {store}\n")
+    sys.stdout.flush()
+    if dry_run:
+        return 0
+    wanted = failed_or_skipped(plan, committed, Ledger(store)) if only else set(plan.trials)
+    options = RunOptions(
+        store=store,
+        address=address,
+        dashboard=dashboard,
+        commit=commit or source_commit(),
+        verbose=verbose,
+    )
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = execute(plan, wanted, options)
+    except InfeasibleError as error:
+        raise RequestError(str(error)) from error
+    table_command.main(grid=plan.grid.name, store=store, style=None)
+    sys.stdout.write(
+        f"Outputs: {store / 'outputs'}\nAgain: graphids table {grid} --store {store} --format md\n"
+    )
+    return code
+
+
+def failed_or_skipped(plan: Plan, committed: set[str], ledger: Ledger) -> set[str]:
+    """Trials that failed when they last ran, and those that were skipped because of them."""
+    found: set[str] = set()
+    for key, trial in plan.trials.items():
+        behind = found & set(trial.upstream.values())
+        if key not in committed and (behind or ledger.failure(key) is not None):
+            found.add(key)
+    return found
+
+
+def source_commit() -> str | None:
+    """Commit of the source that runs, ``None`` outside a git checkout."""
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "HEAD"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return found.stdout.strip()
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    """Ends the run on SIGTERM: the store is released, a local Ray is ended, nothing is lost."""
+    raise SystemExit(TERMINATED)

@@ -1,0 +1,93 @@
+"""``status``: how far a grid is, from the store alone; works while it runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from graphids.commands.names import grid_name
+from graphids.store.lease import is_alive, read_holder
+from graphids.store.ledger import Ledger
+from graphids.store.outputs import SHORT, OutputStore
+from graphids.store.results import read_plans
+
+STATES = ("done", "running", "pending", "failed", "skipped")
+
+
+def main(*, grid: str, store: Path, as_json: bool) -> int:
+    """Prints how many trials are in each state, and why some failed."""
+    found = summary(store, grid_name(grid))
+    if as_json:
+        sys.stdout.write(json.dumps(found, indent=1) + "\n")
+        return 0
+    states = found["states"]
+    sys.stdout.write(", ".join(f"{states[state]} {state}" for state in STATES) + "\n")
+    for label in found["running"]:
+        sys.stdout.write(f"running: {label}\n")
+    for failure in found["failures"]:
+        sys.stdout.write(f"failed: {failure['label']}: {failure['error'].splitlines()[0]}\n")
+    return 0
+
+
+def summary(store: Path, grid: str) -> dict[str, Any]:
+    """State of every trial of a grid, as ``status --json`` prints it."""
+    trials = read_plans(store, grid).unique("fingerprint", keep="first", maintain_order=True)
+    ledger = Ledger(store)
+    committed = OutputStore(store).committed()
+    running = _running(store, ledger)
+    states: dict[str, str] = {}
+    failures = []
+    for row in trials.iter_rows(named=True):
+        key = row["fingerprint"]
+        failure = ledger.failure(key)
+        if key[:SHORT] in committed:
+            states[key] = "done"
+        elif key in running:
+            states[key] = "running"
+        elif failure is not None:
+            states[key] = "failed"
+            failures.append({"fingerprint": key, **failure})
+        else:
+            states[key] = "pending"
+    _mark_skipped(trials, states)
+    return {
+        "grid": grid,
+        "states": {state: list(states.values()).count(state) for state in STATES},
+        "running": [
+            r["label"]
+            for r in trials.iter_rows(named=True)
+            if states[r["fingerprint"]] == "running"
+        ],
+        "failures": failures,
+    }
+
+
+def _mark_skipped(trials: pl.DataFrame, states: dict[str, str]) -> None:
+    """What waits for a failed trial will not run: it is skipped."""
+    upstream = {row["fingerprint"]: row["upstream"] for row in trials.iter_rows(named=True)}
+    changed = True
+    while changed:
+        changed = False
+        for key, sources in upstream.items():
+            blocked = any(states[source] in ("failed", "skipped") for source in sources)
+            if states[key] == "pending" and blocked:
+                states[key] = "skipped"
+                changed = True
+
+
+def _running(store: Path, ledger: Ledger) -> set[str]:
+    """Trials that the run that holds the store has started and not ended."""
+    holder = read_holder(store / "lease.json")
+    if holder is None or not is_alive(holder):
+        return set()
+    running: set[str] = set()
+    for event in ledger.events(holder.run):
+        if event["event"] == "started":
+            running.add(event["fingerprint"])
+        elif event["event"] in ("done", "failed"):
+            running.discard(event["fingerprint"])
+    return running

@@ -1,0 +1,1 @@
+"""Mathematics: batches, budgets, losses, metrics, thresholds and the models."""

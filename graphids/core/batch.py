@@ -1,0 +1,66 @@
+"""What a model may read from a batch of window graphs: attributes, shapes and units.
+
+Shape legend, used in every docstring of the package: ``G`` graphs, ``V`` nodes, ``E`` edges, ``F`` node
+features (35), ``D`` edge features (11), ``K`` classes, ``H`` hidden width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class GraphBatch:
+    """Window graphs joined into one disconnected graph.
+
+    Models read attributes only, so a ``torch_geometric.data.Batch`` that has them serves as well.
+    """
+
+    x: Tensor
+    """Node features ``[V, F]``, float32, scaled and clipped."""
+    node_id: Tensor
+    """Index of each node's arbitration id in the vocabulary ``[V]``, int64; 0 is an unknown id."""
+    arbitration_id: Tensor
+    """Arbitration id of each node as it stood on the bus ``[V]``, int64."""
+    edge_index: Tensor
+    """Source and destination node of each edge in the batch ``[2, E]``, int64."""
+    edge_attr: Tensor
+    """Edge features ``[E, D]``, float32, scaled and clipped."""
+    batch: Tensor
+    """Graph of each node ``[V]``, int64, ascending."""
+    ptr: Tensor
+    """First node of each graph and the end ``[G + 1]``, int64."""
+    y: Tensor
+    """1 where the window holds an attack message, else 0 ``[G]``, int64."""
+    attack_type: Tensor
+    """Most frequent attack code among the window's attack messages, 0 without one ``[G]``, int64."""
+    graph_index: Tensor
+    """Position of each graph in the packed dataset that it came from ``[G]``, int64."""
+
+    @property
+    def num_graphs(self) -> int:
+        """Number of graphs ``G``."""
+        return self.y.numel()
+
+    @property
+    def num_nodes(self) -> int:
+        """Number of nodes ``V``."""
+        return self.x.shape[0]
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> GraphBatch:
+        """The same batch on ``device``; this batch where it is there already."""
+        if self.x.device == torch.device(device):
+            return self
+        return GraphBatch(
+            *(tensor.to(device, non_blocking=non_blocking) for tensor in self._tensors())
+        )
+
+    def _tensors(self) -> tuple[Tensor, ...]:
+        """Every field, in the order of the constructor."""
+        return (
+            self.x, self.node_id, self.arbitration_id, self.edge_index, self.edge_attr,
+            self.batch, self.ptr, self.y, self.attack_type, self.graph_index,
+        )  # fmt: skip

@@ -1,0 +1,76 @@
+"""Losses of window classifiers: cross-entropy, weighted cross-entropy, focal loss.
+
+All are called as ``loss_fn(logits, y, graph=batch)``; these three do not read the graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from graphids.core.batch import GraphBatch
+
+REDUCTIONS = ("mean", "sum", "none")
+
+
+def _checked(reduction: str) -> str:
+    """``reduction``, where it is one of the three."""
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"reduction must be one of {', '.join(REDUCTIONS)} (got {reduction!r})")
+    return reduction
+
+
+class CrossEntropy(nn.Module):
+    """Cross-entropy of the window's class."""
+
+    def __init__(self, reduction: str = "mean") -> None:
+        super().__init__()
+        self.reduction = _checked(reduction)
+
+    def forward(self, logits: Tensor, y: Tensor, *, graph: GraphBatch | None = None) -> Tensor:
+        """Loss ``[]`` (or ``[G]`` with reduction none) of ``logits [G, K]`` against ``y [G]``."""
+        return functional.cross_entropy(logits, y, reduction=self.reduction)
+
+
+class WeightedCrossEntropy(nn.Module):
+    """Cross-entropy with one weight per class; the mean divides by the weights that were drawn."""
+
+    weight: Tensor
+
+    def __init__(
+        self, class_weights: Sequence[float] = (1.0, 5.0), reduction: str = "mean"
+    ) -> None:
+        super().__init__()
+        if not class_weights or min(class_weights) < 0 or max(class_weights) <= 0:
+            raise ValueError(
+                f"class_weights must be non-negative, one of them positive (got {tuple(class_weights)})"
+            )
+        self.reduction = _checked(reduction)
+        self.register_buffer("weight", torch.tensor(class_weights, dtype=torch.float32))
+
+    def forward(self, logits: Tensor, y: Tensor, *, graph: GraphBatch | None = None) -> Tensor:
+        """Loss ``[]`` (or ``[G]`` with reduction none) of ``logits [G, K]`` against ``y [G]``."""
+        return functional.cross_entropy(logits, y, weight=self.weight, reduction=self.reduction)
+
+
+class FocalLoss(nn.Module):
+    """Focal loss without class weights (Lin et al. 2017, eq. 4): ``(1 - p_t)^gamma`` times cross-entropy."""
+
+    def __init__(self, gamma: float = 2.0, reduction: str = "mean") -> None:
+        super().__init__()
+        if gamma < 0:
+            raise ValueError(f"gamma must not be negative (got {gamma})")
+        self.gamma = gamma
+        self.reduction = _checked(reduction)
+
+    def forward(self, logits: Tensor, y: Tensor, *, graph: GraphBatch | None = None) -> Tensor:
+        """Loss ``[]`` (or ``[G]`` with reduction none) of ``logits [G, K]`` against ``y [G]``."""
+        entropy = functional.cross_entropy(logits, y, reduction="none")
+        # 1 - exp(-ce) loses every digit of a confident window; expm1 keeps them.
+        loss = (-torch.expm1(-entropy)) ** self.gamma * entropy
+        if self.reduction == "mean":
+            return loss.mean()
+        return loss.sum() if self.reduction == "sum" else loss

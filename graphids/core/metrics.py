@@ -1,0 +1,210 @@
+"""What a table says of scores: decisions at a threshold, rankings, calibration, each attack alone.
+
+A quantity that the labels leave undefined is none, never 0: a test set without attacks has no
+AUROC. Scores are taken as they are; nothing is squashed into [0, 1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Metrics = dict[str, float | None]
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+ECE_BINS = 15
+RECALL_POINT = 0.95
+PRECISION_POINT = 0.99
+
+
+def checked(scores: ArrayLike, labels: ArrayLike) -> tuple[FloatArray, BoolArray]:
+    """Scores as float64 ``[N]`` and attacks as booleans ``[N]``.
+
+    Raises:
+        ValueError: Lengths differ, or a score is not finite.
+    """
+    values = np.asarray(scores, dtype=np.float64).reshape(-1)
+    attacks = np.asarray(labels).reshape(-1) > 0
+    if values.shape != attacks.shape:
+        raise ValueError(
+            f"{values.size} scores for {attacks.size} labels; give one score per window"
+        )
+    if not np.isfinite(values).all():
+        bad = int(np.flatnonzero(~np.isfinite(values))[0])
+        raise ValueError(f"score {bad} is {values[bad]}; scores must be finite")
+    return values, attacks
+
+
+def cuts(scores: FloatArray, attacks: BoolArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Every distinct decision ``score >= cut``, from the strictest to the one that flags all.
+
+    Returns:
+        Cuts ``[C]``, descending; true positives ``[C]``; false positives ``[C]``.
+    """
+    order = np.argsort(-scores, kind="stable")
+    ordered = scores[order]
+    last = np.append(np.flatnonzero(np.diff(ordered)), ordered.size - 1) if ordered.size else []
+    last = np.asarray(last, dtype=np.int64)
+    hits = np.cumsum(attacks[order], dtype=np.float64)[last]
+    return ordered[last], hits, last + 1.0 - hits
+
+
+def auroc(scores: ArrayLike, labels: ArrayLike) -> float | None:
+    """Probability that an attack outranks a benign window, ties half; none without both classes."""
+    values, attacks = checked(scores, labels)
+    num_attacks = int(attacks.sum())
+    num_benign = attacks.size - num_attacks
+    if num_attacks == 0 or num_benign == 0:
+        return None
+    _, hits, alarms = cuts(values, attacks)
+    area = np.trapezoid(np.append(0.0, hits), np.append(0.0, alarms))
+    return float(area / (num_attacks * num_benign))
+
+
+def average_precision(scores: ArrayLike, labels: ArrayLike) -> float | None:
+    """Precision averaged over the steps of recall, without interpolation; none without both classes."""
+    values, attacks = checked(scores, labels)
+    num_attacks = int(attacks.sum())
+    if num_attacks in (0, attacks.size):
+        return None
+    _, hits, alarms = cuts(values, attacks)
+    return float(np.sum(np.diff(hits, prepend=0.0) / num_attacks * hits / (hits + alarms)))
+
+
+def expected_calibration_error(scores: ArrayLike, labels: ArrayLike) -> float | None:
+    """Mean gap between P(attack) and the share of attacks over 15 bins of equal width.
+
+    None where a score lies outside ``[0, 1]`` (it is no probability) or there is no window.
+    """
+    values, attacks = checked(scores, labels)
+    if values.size == 0 or values.min() < 0.0 or values.max() > 1.0:
+        return None
+    bins = np.minimum((values * ECE_BINS).astype(np.int64), ECE_BINS - 1)
+    gaps = np.bincount(bins, weights=values - attacks, minlength=ECE_BINS)
+    return float(np.abs(gaps).sum() / values.size)
+
+
+def operating_points(scores: ArrayLike, labels: ArrayLike) -> Metrics:
+    """Best precision at 95 % recall and best recall at 99 % precision, with their thresholds.
+
+    None without both classes, and where no threshold reaches the point.
+    """
+    values, attacks = checked(scores, labels)
+    names = [
+        f"{best}_at_{point}" if best != "threshold" else f"threshold_at_{point}"
+        for point, pair in (
+            (f"{RECALL_POINT}recall", ("precision", "threshold")),
+            (f"{PRECISION_POINT}precision", ("recall", "threshold")),
+        )
+        for best in pair
+    ]
+    points: Metrics = dict.fromkeys(names)
+    num_attacks = int(attacks.sum())
+    if num_attacks in (0, attacks.size):
+        return points
+    cut, hits, alarms = cuts(values, attacks)
+    recall, precision = hits / num_attacks, hits / (hits + alarms)
+    reached = recall >= RECALL_POINT
+    at = int(np.argmax(np.where(reached, precision, -1.0)))
+    points[names[0]], points[names[1]] = float(precision[at]), float(cut[at])
+    reached = precision >= PRECISION_POINT
+    if reached.any():
+        at = int(np.argmax(np.where(reached, recall, -1.0)))
+        points[names[2]], points[names[3]] = float(recall[at]), float(cut[at])
+    return points
+
+
+def binary_metrics(scores: ArrayLike, labels: ArrayLike, threshold: float | None) -> Metrics:
+    """Everything a table may print about one set of windows.
+
+    Args:
+        scores: Higher is more anomalous ``[N]``.
+        labels: 1 for a window with an attack ``[N]``.
+        threshold: Decision is ``score >= threshold``; none leaves the decisions out.
+
+    Returns:
+        Values by name; none where the labels leave a quantity undefined.
+
+    Raises:
+        ValueError: Lengths differ, or a score is not finite.
+    """
+    values, attacks = checked(scores, labels)
+    return {
+        **decision_metrics(values, attacks, threshold),
+        "auroc": auroc(values, attacks),
+        "ap": average_precision(values, attacks),
+        "ece": expected_calibration_error(values, attacks),
+        **operating_points(values, attacks),
+        "threshold": threshold,
+        "n_windows": float(attacks.size),
+        "n_attacks": float(attacks.sum()),
+    }
+
+
+def decision_metrics(scores: FloatArray, attacks: BoolArray, threshold: float | None) -> Metrics:
+    """Metrics of the decision ``score >= threshold``.
+
+    F1, precision and recall are those of the attack class. With both classes present and one
+    decision for all windows the correlation is 0, its limit; without a flagged window precision is
+    undefined.
+    """
+    names = (
+        "f1", "mcc", "precision", "recall", "fpr", "accuracy", "specificity",
+        "f1_macro", "f1_weighted", "balanced_accuracy",
+    )  # fmt: skip
+    result: Metrics = dict.fromkeys(names)
+    if threshold is None or attacks.size == 0:
+        return result
+    flagged = scores >= threshold
+    tp, fp = float((flagged & attacks).sum()), float((flagged & ~attacks).sum())
+    fn, tn = float((~flagged & attacks).sum()), float((~flagged & ~attacks).sum())
+    positive, negative = tp + fn, fp + tn
+    result["accuracy"] = (tp + tn) / attacks.size
+    if tp + fp > 0:
+        result["precision"] = tp / (tp + fp)
+    f1, f1_benign = 0.0, 0.0
+    if positive > 0:
+        result["recall"] = tp / positive
+        f1 = result["f1"] = 2 * tp / (2 * tp + fp + fn)
+    if negative > 0:
+        result["fpr"], result["specificity"] = fp / negative, tn / negative
+        f1_benign = 2 * tn / (2 * tn + fp + fn)
+    if positive > 0 and negative > 0:
+        root = np.sqrt((tp + fp) * positive * negative * (tn + fn))
+        result["mcc"] = float((tp * tn - fp * fn) / root) if root > 0 else 0.0
+        result["f1_macro"] = (f1 + f1_benign) / 2
+        result["f1_weighted"] = (f1 * positive + f1_benign * negative) / attacks.size
+        result["balanced_accuracy"] = (tp / positive + tn / negative) / 2
+    return result
+
+
+def per_attack_auroc(
+    scores: ArrayLike, labels: ArrayLike, attack_type: ArrayLike, names: Mapping[int, str]
+) -> Metrics:
+    """AUROC of each attack that occurs against all benign windows, by its name.
+
+    A window counts as an attack by its label alone: a code on a benign window of an attack's
+    capture is not one. None where there is no benign window.
+
+    Args:
+        scores: Higher is more anomalous ``[N]``.
+        labels: 1 for a window with an attack ``[N]``.
+        attack_type: Attack code of each window ``[N]``.
+        names: Name of each code; a code without a name appears as ``code_N``.
+    """
+    values, attacks = checked(scores, labels)
+    codes = np.asarray(attack_type).reshape(-1)
+    result: Metrics = {}
+    for code in np.unique(codes[attacks]).tolist():
+        chosen = ~attacks | (codes == code)
+        result[names.get(code, f"code_{code}")] = auroc(values[chosen], attacks[chosen])
+    return result
+
+
+def macro_average(per_attack: Mapping[str, float | None]) -> float | None:
+    """Mean over the attacks that have a value; none where none has."""
+    defined = [value for value in per_attack.values() if value is not None]
+    return float(np.mean(defined)) if defined else None

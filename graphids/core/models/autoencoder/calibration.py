@@ -1,0 +1,178 @@
+"""A score made of several axes, each in standard deviations of benign validation windows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from graphids.core.batch import GraphBatch
+from graphids.core.models import scores
+from graphids.core.models.base import GraphData, ScoreBasedDetectorMixin, eval_mode
+
+NUM_AXES = 4
+MIN_BENIGN = 100
+"""Fewest benign windows from which a mean and a deviation are taken."""
+LATENT_FLOOR = 1e-3
+"""Smallest deviation of a latent dimension."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WindowAxes:
+    """What a window's score is made of, and the encoding it was taken from."""
+
+    axes: Tensor
+    """Mean and largest node error, mean affinity, Rayleigh quotient ``[G, 4]``."""
+    z: Tensor
+    """Latent nodes ``[V, L]``."""
+    kl: Tensor
+    """Divergence of each node ``[V]``."""
+    mu: Tensor
+    """Mean latent of each node ``[V, L]``."""
+
+
+class Moments:
+    """Running mean and population deviation of rows, in float64."""
+
+    def __init__(self, width: int, device: torch.device | str) -> None:
+        self.count = 0
+        self.total = torch.zeros(width, dtype=torch.float64, device=device)
+        self.squares = torch.zeros(width, dtype=torch.float64, device=device)
+
+    def add(self, rows: Tensor) -> None:
+        """Adds rows ``[N, width]``."""
+        rows = rows.double()
+        self.count += rows.shape[0]
+        self.total += rows.sum(dim=0)
+        self.squares += rows.square().sum(dim=0)
+
+    def mean_and_std(self) -> tuple[Tensor, Tensor]:
+        """Mean and deviation ``[width]``."""
+        mean = self.total / self.count
+        return mean, (self.squares / self.count - mean.square()).clamp(min=0.0).sqrt()
+
+
+class CalibratedDetector(ScoreBasedDetectorMixin):
+    """A detector that scores by the largest of its normalised axes.
+
+    A subclass gives ``window_axes`` and calls ``register_calibration`` when it builds. The buffers
+    travel with the checkpoint.
+    """
+
+    mu_mean: Tensor
+    mu_std: Tensor
+    score_mean: Tensor
+    score_std: Tensor
+    score_norm_fitted: Tensor
+
+    def register_calibration(self, latent_dim: int) -> None:
+        """Makes the buffers, as yet unfitted."""
+        self.register_buffer("mu_mean", torch.zeros(latent_dim))
+        self.register_buffer("mu_std", torch.ones(latent_dim))
+        self.register_buffer("score_mean", torch.zeros(NUM_AXES))
+        self.register_buffer("score_std", torch.ones(NUM_AXES))
+        self.register_buffer("score_norm_fitted", torch.tensor(False))
+
+    def window_axes(self, batch: GraphBatch) -> WindowAxes:
+        """The axes of each window; deterministic in evaluation mode."""
+        raise NotImplementedError
+
+    def require_calibrated(self) -> None:
+        """Raises unless the detector is built and calibrated.
+
+        Raises:
+            RuntimeError: Says what to call.
+        """
+        self.require_built()
+        if not bool(self.score_norm_fitted):
+            raise RuntimeError(
+                f"{type(self).__name__} is not calibrated; call on_test_setup(datamodule, device) first"
+            )
+
+    @torch.no_grad()
+    def on_test_setup(self, datamodule: GraphData, device: torch.device | str) -> None:
+        """Fits the normalisation on the benign windows of the calibration loader, once.
+
+        Latent moments are taken over benign nodes, axis moments over benign windows, in one pass:
+        no axis reads the latent moments.
+
+        Args:
+            datamodule: Gives ``calibration_dataloader``.
+            device: Where the model is moved and the batches go.
+
+        Raises:
+            ValueError: Fewer than 100 benign windows.
+        """
+        self.require_built()
+        if bool(self.score_norm_fitted):
+            return
+        self.to(device)
+        latent = Moments(self.mu_mean.numel(), device)
+        windows = Moments(NUM_AXES, device)
+        total = 0
+        with eval_mode(self):
+            for given in datamodule.calibration_dataloader():
+                batch = given.to(device)
+                found = self.window_axes(batch)
+                benign = batch.y == 0
+                latent.add(found.mu[benign.index_select(0, batch.batch)])
+                windows.add(found.axes[benign])
+                total += batch.num_graphs
+        if windows.count < MIN_BENIGN:
+            raise ValueError(
+                f"calibration needs at least {MIN_BENIGN} benign windows, found {windows.count} of {total}; "
+                "use a data set with more validation windows or a smaller stride"
+            )
+        mean, std = latent.mean_and_std()
+        self.mu_mean.copy_(mean)
+        self.mu_std.copy_(std.clamp(min=LATENT_FLOOR))
+        mean, std = windows.mean_and_std()
+        self.score_mean.copy_(mean)
+        self.score_std.copy_(std)
+        self.score_norm_fitted.fill_(True)
+
+    @torch.no_grad()
+    def score(self, batch: GraphBatch) -> Tensor:
+        """Largest of the axes in benign standard deviations ``[G]``.
+
+        Raises:
+            RuntimeError: ``on_test_setup`` has not run.
+        """
+        self.require_calibrated()
+        with eval_mode(self):
+            axes = self.window_axes(batch).axes
+        return ((axes - self.score_mean) / (self.score_std + 1e-6)).amax(dim=-1)
+
+    @torch.no_grad()
+    def extract_features(self, batch: GraphBatch, device: torch.device | str) -> dict[str, Tensor]:
+        """State of each window for a fusion head.
+
+        Args:
+            batch: Window graphs.
+            device: Where the model is moved and the batch goes.
+
+        Returns:
+            ``errors [G, 3]`` = mean node error, Mahalanobis distance and divergence; ``conf [G,
+            1]`` = 1 / (1 + mean node error); ``z_stats [G, 4]``; ``spike`` (largest node error),
+            ``affinity`` and ``rq`` ``[G, 1]``.
+
+        Raises:
+            RuntimeError: ``on_test_setup`` has not run.
+        """
+        self.require_calibrated()
+        self.to(device)
+        batch = batch.to(device)
+        with eval_mode(self):
+            found = self.window_axes(batch)
+        recon, spike, affinity, rq = found.axes.split(1, dim=-1)
+        node_parts = (scores.mahalanobis(found.mu, self.mu_mean, self.mu_std), found.kl)
+        parts = scores.graph_mean(torch.stack(node_parts, dim=-1), batch.batch, batch.num_graphs)
+        return {
+            "errors": torch.cat((recon, parts), dim=-1),
+            "conf": 1.0 / (1.0 + recon),
+            "z_stats": scores.latent_statistics(found.z, batch.batch, batch.num_graphs),
+            "spike": spike,
+            "affinity": affinity,
+            "rq": rq,
+        }

@@ -1,0 +1,296 @@
+"""Variational graph autoencoder that is trained to fill in hidden nodes of benign windows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from graphids.core.batch import GraphBatch
+from graphids.core.losses import VGAEOutputs, VGAETaskLoss
+from graphids.core.losses.finite import require_finite
+from graphids.core.models import masking, scores
+from graphids.core.models.autoencoder.calibration import CalibratedDetector, WindowAxes
+from graphids.core.models.autoencoder.network import VGAENetwork
+from graphids.core.models.checks import (
+    require_at_least_one,
+    require_choice,
+    require_non_negative,
+    require_positive,
+    require_share,
+)
+from graphids.core.models.id_encoding import IdEncodingCfg, encoding_cfg
+from graphids.core.models.layers import CONV_TYPES, encoder_targets
+from graphids.core.models.selection import select_graphs
+
+SCALES: Mapping[str, tuple[int, list[int] | None]] = {"small": (64, [64]), "large": (128, [128])}
+"""Latent width and hidden widths of each scale."""
+FALLBACK_SCALE: tuple[int, list[int] | None] = (48, None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VGAEConfig:
+    """Settings of the autoencoder."""
+
+    conv: str = "gatv2"
+    """Graph convolution."""
+    scale: str = "small"
+    """Preset of latent and hidden widths."""
+    hidden_dims: tuple[int, ...] | None = None
+    """Widths of the encoder; none takes the scale's."""
+    latent_dim: int | None = None
+    """Width of the latent nodes; none takes the scale's."""
+    heads: int = 4
+    """Attention heads of the first convolution."""
+    embedding_dim: int = 32
+    """Length of an id's vector."""
+    dropout: float = 0.1
+    """Share of activations dropped while training."""
+    proj_dim: int = 0
+    """Width to which the features are projected; 0 leaves them."""
+    mlp_hidden: int | None = None
+    """Width of the neighbourhood head; none takes the latent one."""
+    batch_norm: bool = True
+    """Normalise over each graph after a convolution."""
+    mask_rate: float = 0.15
+    """Share of nodes hidden while training; evaluation uses the nearest whole number of masks."""
+    p_unk_drop: float = 0.1
+    """Probability that an id reads as unknown while training."""
+    lr: float = 3e-3
+    """Learning rate of Adam."""
+    weight_decay: float = 1e-4
+    """Weight decay of Adam."""
+    gradient_checkpointing: bool = False
+    """Recompute the convolutions in the backward pass to save memory."""
+    compile_model: bool = False
+    """Compile the convolutions."""
+
+    def __post_init__(self) -> None:
+        require_choice("conv", self.conv, CONV_TYPES)
+        require_choice("scale", self.scale, SCALES)
+        require_at_least_one(self, "latent_dim", "heads", "embedding_dim", "mlp_hidden")
+        require_share(self, "dropout", "p_unk_drop", "mask_rate")
+        require_positive(self, "lr", "mask_rate")
+        require_non_negative(self, "weight_decay", "proj_dim")
+        if self.hidden_dims is not None and min(self.hidden_dims, default=0) < 1:
+            raise ValueError(f"hidden_dims must be at least 1 each (got {self.hidden_dims})")
+
+    def build(
+        self,
+        *,
+        num_ids: int,
+        in_channels: int,
+        num_classes: int = 2,
+        loss_fn: nn.Module | None = None,
+    ) -> VGAE:
+        """The model for data of these sizes."""
+        settings = dict(vars(self))
+        drop = settings.pop("p_unk_drop")
+        return VGAE(
+            loss_fn=loss_fn,
+            conv_type=settings.pop("conv"),
+            id_encoder_kwargs={"p_unk_drop": drop},
+            num_ids=num_ids,
+            in_channels=in_channels,
+            num_classes=num_classes,
+            **settings,
+        )
+
+
+class VGAE(CalibratedDetector):
+    """Variational graph autoencoder (Kipf and Welling 2016) with masked nodes.
+
+    Encodes ids, features and edges of a window into latent nodes; decodes features, ids,
+    neighbourhoods and edges. In training the latent is sampled and random nodes are hidden; at
+    evaluation the latent is its mean and complementary fixed masks hide every node exactly once, so
+    a score is deterministic and does not depend on the other windows of the batch.
+    """
+
+    def __init__(
+        self,
+        *,
+        loss_fn: nn.Module | None = None,
+        conv_type: str = "gatv2",
+        hidden_dims: Sequence[int] | None = None,
+        latent_dim: int | None = None,
+        heads: int = 4,
+        embedding_dim: int = 32,
+        dropout: float = 0.1,
+        edge_dim: int = 11,
+        proj_dim: int = 0,
+        gradient_checkpointing: bool = True,
+        compile_model: bool = False,
+        batch_norm: bool = True,
+        mlp_hidden: int | None = None,
+        id_encoder_cfg: IdEncodingCfg | Mapping[str, Any] | None = None,
+        id_encoder_class_path: str = "graphids.core.models.id_encoding.LookupIdEncoder",
+        id_encoder_kwargs: Mapping[str, Any] | None = None,
+        lr: float = 0.003,
+        weight_decay: float = 0.0001,
+        mask_rate: float = 0.15,
+        score_recon_weight: float = 1.0,
+        score_mahal_weight: float = 1.0,
+        score_kl_weight: float = 1.0,
+        scale: str = "small",
+        model_type: str = "vgae",
+        dataset: str = "",
+        seed: int = 42,
+        num_ids: int = 0,
+        in_channels: int = 0,
+        num_classes: int = 2,
+    ) -> None:
+        """Records the settings and builds the layers where the sizes are given.
+
+        Raises:
+            ValueError: A convolution that does not exist, or a mask rate outside ``(0, 1)``.
+        """
+        require_choice("conv_type", conv_type, CONV_TYPES)
+        if not 0.0 < mask_rate < 1.0:
+            raise ValueError(f"mask_rate must lie in (0, 1) (got {mask_rate})")
+        super().__init__()
+        # A checkpoint holds plain values only, so typed settings are recorded in their plain form.
+        typed = encoding_cfg(id_encoder_cfg)
+        id_encoder_cfg = None if typed is None else typed.to_plain()
+        hidden_dims = None if hidden_dims is None else list(hidden_dims)
+        self.save_hyperparameters(ignore=["loss_fn"])
+        self.loss_fn = loss_fn or VGAETaskLoss()
+        self.build_if_sized()
+
+    def _build(self) -> None:
+        settings = self.hparams
+        preset_latent, preset_hidden = SCALES.get(settings["scale"], FALLBACK_SCALE)
+        latent = settings["latent_dim"] or preset_latent
+        self.net = VGAENetwork(
+            # One row more than the vocabulary: the id of a hidden node.
+            self.make_id_encoder(settings["num_ids"] + 1),
+            num_ids=settings["num_ids"],
+            in_channels=settings["in_channels"],
+            edge_dim=settings["edge_dim"],
+            conv_type=settings["conv_type"],
+            targets=encoder_targets(settings["hidden_dims"] or preset_hidden, latent),
+            latent_dim=latent,
+            heads=settings["heads"],
+            head_width=settings["mlp_hidden"] or latent,
+            proj_dim=settings["proj_dim"],
+            dropout=settings["dropout"],
+            norm=settings["batch_norm"],
+            checkpointed=settings["gradient_checkpointing"],
+            compiled=settings["compile_model"],
+        )
+        self.num_folds = masking.num_folds(settings["mask_rate"])
+        self.register_buffer("fold_table", masking.fold_table(self.num_folds), persistent=False)
+        self.register_calibration(latent)
+
+    def encode(
+        self,
+        x: Tensor,
+        edge_index: Tensor,
+        edge_attr: Tensor | None = None,
+        batch: Tensor | None = None,
+        node_id: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Latent nodes.
+
+        Args:
+            x: Features ``[V, F]``.
+            edge_index: Edges ``[2, E]``.
+            edge_attr: Edge features ``[E, D]``; none where the convolution does not read them.
+            batch: Graph of each node ``[V]``; none is one graph.
+            node_id: Index of each id ``[V]``; none is the unknown id.
+
+        Returns:
+            ``z [V, L]``, sampled in training and the mean otherwise; divergence of each node from
+            the standard normal ``[V]``, nats per dimension; mean ``[V, L]``.
+        """
+        self.require_built()
+        ids = x.new_zeros(x.shape[0], dtype=torch.long) if node_id is None else node_id
+        return self.net.encode(x, edge_index, edge_attr, batch, ids)
+
+    def forward(self, batch: GraphBatch, mask: Tensor | None = None) -> VGAEOutputs:
+        """The six outputs for a batch, the nodes in ``mask [V]`` hidden."""
+        self.require_built()
+        return self.net(batch, mask)
+
+    def compute_loss(
+        self, batch: GraphBatch, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss ``[]`` with random nodes hidden, and its unweighted terms.
+
+        Raises:
+            FloatingPointError: The loss is not finite.
+        """
+        self.require_built()
+        rate = self.hparams["mask_rate"]
+        mask = masking.random_mask(batch.num_nodes, rate, batch.x.device, generator)
+        outputs = self.net(batch, mask, masked_ids_only=True)
+        return self._task_loss(outputs, batch, mask)
+
+    def _task_loss(
+        self, outputs: VGAEOutputs, batch: GraphBatch, mask: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss of the outputs, and the terms that the task loss remembers."""
+        loss = self.loss_fn(outputs, batch, mask)
+        terms = self.loss_fn.components() if isinstance(self.loss_fn, VGAETaskLoss) else {}
+        require_finite(loss, {"loss": loss, **terms}, "VGAE loss")
+        return loss, terms
+
+    def training_step(self, batch: GraphBatch, batch_idx: int) -> Tensor:
+        """Loss of a batch; logs ``train_loss`` and its terms ``train_recon``, ``train_canid``, ..."""
+        loss, terms = self.compute_loss(batch)
+        values = {f"train_{name}": value for name, value in terms.items()}
+        self.log_epoch({"train_loss": loss.detach(), **values}, batch.num_graphs)
+        return loss
+
+    def validation_step(self, batch: GraphBatch, batch_idx: int) -> None:
+        """Logs ``val_loss``, the task loss of the benign windows, and errors of each class.
+
+        Labels of attacks select nothing: they only split off what ``val_loss`` must not see. One
+        fixed mask hides the nodes, so equal weights give equal losses.
+        """
+        mask = self.node_folds(batch) == 0
+        outputs = self(batch, mask)
+        hidden = scores.node_error(batch.x, outputs.reconstruction)[mask]
+        error = scores.graph_mean(hidden, batch.batch[mask], batch.num_graphs)
+        for name, chosen in (("benign", batch.y == 0), ("attack", batch.y > 0)):
+            count = int(chosen.sum())
+            if count > 0:
+                self.log_epoch({f"val_recon_{name}": error[chosen].mean()}, count)
+        benign = batch.y == 0
+        count = int(benign.sum())
+        if count == 0:
+            return
+        if count < batch.num_graphs:
+            batch, nodes, edges = select_graphs(batch, benign)
+            kept_edges = None if outputs.edge_features is None else outputs.edge_features[edges]
+            outputs = VGAEOutputs(*(part[nodes] for part in outputs[:5]), kept_edges)
+            mask = mask[nodes]
+        loss, _ = self._task_loss(outputs, batch, mask)
+        self.log_epoch({"val_loss": loss}, count)
+
+    def node_folds(self, batch: GraphBatch) -> Tensor:
+        """Fold ``[V]`` in which each node is hidden at evaluation."""
+        self.require_built()
+        return masking.node_folds(batch.batch, batch.num_graphs, self.fold_table)
+
+    def window_axes(self, batch: GraphBatch) -> WindowAxes:
+        """Axes of each window from one unmasked encoding and one masked one per fold."""
+        z, kl, mu = self.net.encode_batch(batch)
+        folds = self.node_folds(batch)
+        error = batch.x.new_zeros(batch.num_nodes)
+        for fold in range(self.num_folds):
+            mask = folds == fold
+            hidden, _, _ = self.net.encode_batch(batch, mask)
+            found = scores.node_error(batch.x, self.net.reconstruct(hidden, batch))
+            error = torch.where(mask, found, error)
+        graphs = batch.num_graphs
+        affinity = scores.node_affinity(z, batch.edge_index)
+        axes = (
+            scores.graph_mean(error, batch.batch, graphs),
+            scores.graph_max(error, batch.batch, graphs),
+            scores.graph_mean(affinity, batch.batch, graphs),
+            scores.rayleigh_quotient(batch.x, batch.edge_index, batch.batch, graphs),
+        )
+        return WindowAxes(axes=torch.stack(axes, dim=-1), z=z, kl=kl, mu=mu)

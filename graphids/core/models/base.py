@@ -1,0 +1,264 @@
+"""What the graph models share: building once the sizes are known, optimiser, budget, calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from graphids.core.batch import GraphBatch
+from graphids.core.models.checkpoint import safe_load_checkpoint, strip_orig_mod_prefix
+from graphids.core.models.evaluation import ScoringModule, adam
+from graphids.core.models.id_encoding import IdEncoder, IdEncodingCfg, build_encoder, encoding_cfg
+
+NOT_COMPILED = frozenset({"gps"})
+"""Convolutions whose shapes depend on the data in ways that break a compiled graph."""
+HEURISTIC_TARGET_BYTES = 8 * 2**30
+BYTES_PER_NODE = 256 * 2**10
+BYTES_PER_EDGE = 32 * 2**10
+RESERVED_SHARE = 0.05
+EDGE_HEADROOM = 1.1
+DEFAULT_EDGES_PER_NODE = 4.0
+
+
+class GraphData(Protocol):
+    """What a model reads from a data module."""
+
+    @property
+    def num_ids(self) -> int:
+        """Size of the vocabulary, unknown included."""
+
+    @property
+    def in_channels(self) -> int:
+        """Node features."""
+
+    @property
+    def num_classes(self) -> int:
+        """Classes of a window."""
+
+    @property
+    def test_names(self) -> Sequence[str]:
+        """Name of each test loader."""
+
+    @property
+    def attack_names(self) -> Mapping[int, str]:
+        """Name of each attack code."""
+
+    def calibration_dataloader(self) -> Iterable[GraphBatch]:
+        """Batches of the second half of validation, fixed order."""
+
+
+class SizedGraphs(Protocol):
+    """What a budget reads from a packed dataset."""
+
+    @property
+    def node_offsets(self) -> Tensor:
+        """First node of each graph and the end ``[G + 1]``."""
+
+    @property
+    def edge_offsets(self) -> Tensor:
+        """First edge of each graph and the end ``[G + 1]``."""
+
+
+class GraphModuleBase(ScoringModule):
+    """A model of window graphs, built in its constructor or, once, from a data module.
+
+    A subclass records its settings by ``save_hyperparameters`` and gives ``_build``, which makes
+    the layers from ``self.hparams``.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._built = False
+        self._budgets: dict[str, dict[str, float | str | None]] = {}
+
+    @property
+    def built(self) -> bool:
+        """True once the layers exist."""
+        return self._built
+
+    def _build(self) -> None:
+        """Makes the layers; ``self.hparams`` holds every size."""
+        raise NotImplementedError
+
+    def build_if_sized(self) -> None:
+        """Builds where the settings give both sizes; the end of a subclass's constructor."""
+        if self.hparams["num_ids"] > 0 and self.hparams["in_channels"] > 0:
+            self._build()
+            self._built = True
+
+    def require_built(self) -> None:
+        """Raises while the layers do not exist.
+
+        Raises:
+            RuntimeError: Says how to build.
+        """
+        if not self._built:
+            raise RuntimeError(
+                f"{type(self).__name__} has no layers yet; give num_ids and in_channels to the constructor "
+                "or call prepare_from_datamodule(datamodule)"
+            )
+
+    def prepare_from_datamodule(self, dm: GraphData) -> None:
+        """Takes names from ``dm`` and, where the model is not built yet, the sizes, and builds it.
+
+        Raises:
+            ValueError: The data module's sizes differ from those that the model was built with.
+        """
+        self.test_names = tuple(dm.test_names)
+        self.attack_names = dict(dm.attack_names)
+        sizes = {"num_ids": dm.num_ids, "in_channels": dm.in_channels}
+        if self._built:
+            own = {name: self.hparams[name] for name in sizes}
+            if own != sizes:
+                raise ValueError(
+                    f"{type(self).__name__} was built for {own}, the data has {sizes}; "
+                    "prepare the data with the vocabulary of the training run"
+                )
+            return
+        self.hparams.update(sizes, num_classes=dm.num_classes)
+        self.build_if_sized()
+        self.require_built()
+
+    def setup(self, stage: str) -> None:
+        """Builds from the Trainer's data module where the sizes were not given."""
+        if not self._built and self.trainer.datamodule is not None:
+            self.prepare_from_datamodule(self.trainer.datamodule)
+        self.require_built()
+
+    def make_id_encoder(self, num_ids: int) -> IdEncoder:
+        """The encoder that the settings name: typed settings win over path and keywords."""
+        cfg = encoding_cfg(self.hparams["id_encoder_cfg"])
+        if cfg is not None:
+            return cfg.build(num_ids)
+        return build_encoder(
+            self.hparams["id_encoder_class_path"],
+            num_ids,
+            self.hparams["embedding_dim"],
+            **(self.hparams["id_encoder_kwargs"] or {}),
+        )
+
+    def targets(self, batch: GraphBatch) -> tuple[Tensor, Tensor | None]:
+        """Labels and attack codes ``[G]``."""
+        return batch.y, batch.attack_type
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Adam with the settings' ``lr`` and ``weight_decay``."""
+        return adam(self.parameters(), self.hparams["lr"], self.hparams["weight_decay"])
+
+    def compute_budget(
+        self, train_dataset: SizedGraphs, dataset_name: str, min_steps: int | None = None
+    ) -> dict[str, float | str | None]:
+        """Nodes and edges that one batch may hold, estimated from sizes alone; kept per dataset.
+
+        Args:
+            train_dataset: Packed training graphs.
+            dataset_name: Key under which the result is kept.
+            min_steps: Fewest batches of an epoch; none means 1.
+
+        Returns:
+            ``budget`` (nodes), ``edge_budget``, ``binding``, ``backward_multiplier``, ``t_fwd``,
+            ``target_bytes``.
+        """
+        key = f"{dataset_name}/{min_steps or 1}"
+        if key not in self._budgets:
+            self._budgets[key] = _heuristic_budget(train_dataset, min_steps or 1)
+        return self._budgets[key]
+
+
+def _heuristic_budget(graphs: SizedGraphs, min_steps: int) -> dict[str, float | str | None]:
+    """Budget from constant bytes per node and edge; never below the largest graph."""
+    nodes, edges = graphs.node_offsets.diff(), graphs.edge_offsets.diff()
+    if nodes.numel() == 0:
+        raise ValueError("a budget needs training graphs; the dataset is empty")
+    total_nodes, total_edges = int(nodes.sum()), int(edges.sum())
+    per_node = total_edges / total_nodes if total_nodes > 0 else DEFAULT_EDGES_PER_NODE
+    usable = HEURISTIC_TARGET_BYTES * (1.0 - RESERVED_SHARE)
+    budget = int(usable / (BYTES_PER_NODE + per_node * BYTES_PER_EDGE))
+    if min_steps > 1:
+        budget = min(budget, total_nodes // min_steps)
+    budget = max(budget, int(nodes.max()))
+    return {
+        "budget": budget,
+        "edge_budget": max(int(edges.max()), int(budget * per_node * EDGE_HEADROOM)),
+        "binding": "heuristic",
+        "backward_multiplier": None,
+        "t_fwd": None,
+        "target_bytes": HEURISTIC_TARGET_BYTES,
+    }
+
+
+class ScoreBasedDetectorMixin(GraphModuleBase):
+    """A detector whose score is a distance from benign windows, calibrated before it scores."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def score(self, batch: GraphBatch) -> Tensor:
+        """Scores ``[G]``, higher is more anomalous.
+
+        Raises:
+            RuntimeError: The detector is not calibrated.
+        """
+        raise NotImplementedError
+
+    def on_test_setup(self, datamodule: GraphData, device: torch.device | str) -> None:
+        """Calibrates on benign validation windows, once."""
+        raise NotImplementedError
+
+    def predict_scores(self, batch: GraphBatch) -> Tensor:
+        """Scores ``[G]``, float64."""
+        return self.score(batch).double()
+
+    def on_test_start(self) -> None:
+        """Calibrates from the Trainer's data module, where it has one."""
+        if self.trainer.datamodule is not None:
+            self.on_test_setup(self.trainer.datamodule, self.device)
+
+    def on_predict_start(self) -> None:
+        """Calibrates from the Trainer's data module, where it has one."""
+        self.on_test_start()
+
+
+@contextmanager
+def eval_mode(model: nn.Module) -> Iterator[nn.Module]:
+    """Evaluation mode for the block; afterwards each submodule is in its former mode, whatever happened."""
+    former = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield model
+    finally:
+        for module, training in former:
+            module.training = training
+
+
+def try_compile(model: nn.Module, *, conv_type: str | None = None, **kwargs: Any) -> nn.Module:
+    """``model`` compiled for dynamic shapes, or as it is where its convolution cannot be compiled.
+
+    The return value is the compiled module; the argument stays uncompiled.
+
+    Args:
+        model: A module of tensors.
+        conv_type: Convolution inside it.
+        **kwargs: Further arguments of ``torch.compile``.
+    """
+    if conv_type in NOT_COMPILED:
+        return model
+    compiled = torch.compile(model, dynamic=True, **kwargs)
+    assert isinstance(compiled, nn.Module)
+    return compiled
+
+
+__all__ = [
+    "GraphData",
+    "GraphModuleBase",
+    "ScoreBasedDetectorMixin",
+    "SizedGraphs",
+    "eval_mode",
+    "safe_load_checkpoint",
+    "strip_orig_mod_prefix",
+    "try_compile",
+]

@@ -1,0 +1,68 @@
+"""Fusion by a small network over the standardised state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from tensordict import TensorDict
+from torch import Tensor, nn
+
+from graphids.core.models.checks import require_positive
+from graphids.core.models.fusion.base import FusionModuleBase
+
+
+@dataclass(frozen=True, kw_only=True)
+class MLPFusionConfig:
+    """Settings of the network."""
+
+    hidden_dims: tuple[int, ...] = (64, 32)
+    """Widths of the hidden layers."""
+    lr: float = 1e-3
+    """Learning rate of Adam."""
+
+    def __post_init__(self) -> None:
+        require_positive(self, "lr")
+        if min(self.hidden_dims, default=0) < 1:
+            raise ValueError(
+                f"hidden_dims must be at least one width of at least 1 (got {self.hidden_dims})"
+            )
+
+    def build(self, state_dim: int) -> MLPFusionModule:
+        """The head for states of this width."""
+        return MLPFusionModule(state_dim=state_dim, hidden_dims=self.hidden_dims, lr=self.lr)
+
+
+class MLPFusionModule(FusionModuleBase):
+    """Linear layers with ReLU and dropout 0.2, then one logit."""
+
+    def __init__(
+        self,
+        state_dim: int = 18,
+        hidden_dims: Sequence[int] = (64, 32),
+        lr: float = 0.001,
+        decision_threshold: float = 0.5,
+    ) -> None:
+        super().__init__(state_dim)
+        hidden_dims = list(hidden_dims)
+        self.save_hyperparameters()
+        layers: list[nn.Module] = []
+        width = state_dim
+        for hidden in hidden_dims:
+            layers += [nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(0.2)]
+            width = hidden
+        self.net = nn.Sequential(*layers, nn.Linear(width, 1))
+
+    def logits(self, td: TensorDict) -> Tensor:
+        """Log-odds of an attack ``[N]``."""
+        return self.net(self.standardised(td)).squeeze(-1)
+
+    def forward_scores(self, td: TensorDict) -> Tensor:
+        """Probability of an attack ``[N]``."""
+        return torch.sigmoid(self.logits(td))
+
+    @torch.no_grad()
+    def predict_scores(self, td: TensorDict) -> Tensor:
+        """Probability of an attack ``[N]``, float64: in float32 confident windows would tie at 1."""
+        return torch.sigmoid(self.logits(td).double())

@@ -1,0 +1,304 @@
+"""Attack classifier: graph attention, an LSTM over the layers' outputs, pooling, a small head."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.nn import JumpingKnowledge, MultiAggregation
+
+from graphids.core.batch import GraphBatch
+from graphids.core.losses import CrossEntropy
+from graphids.core.losses.finite import require_finite
+from graphids.core.models.base import GraphModuleBase, eval_mode, try_compile
+from graphids.core.models.checks import (
+    require_at_least_one,
+    require_choice,
+    require_non_negative,
+    require_positive,
+    require_share,
+)
+from graphids.core.models.id_encoding import IdEncodingCfg, encoding_cfg
+from graphids.core.models.layers import CONV_TYPES, ConvBlock, InputEncoder
+
+SCALES: Mapping[str, tuple[int, int, int]] = {"small": (24, 2, 4), "large": (64, 3, 8)}
+"""Hidden width per head, layers and heads of each scale."""
+FALLBACK_SCALE = (48, 3, 8)
+POOLINGS: Mapping[str, list[str] | None] = {"mean": None, "multi": ["mean", "max", "std"]}
+"""Aggregations of each pooling name; none is the plain mean."""
+SEQUENCE_POOLS = ("auto", "flat")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GATConfig:
+    """Settings of the classifier."""
+
+    conv: str = "gatv2"
+    """Graph convolution."""
+    scale: str = "small"
+    """Preset of hidden width, layers and heads."""
+    hidden: int | None = None
+    """Width per head; none takes the scale's."""
+    layers: int | None = None
+    """Convolutions; none takes the scale's."""
+    heads: int | None = None
+    """Attention heads; none takes the scale's."""
+    dropout: float = 0.2
+    """Share of activations dropped while training."""
+    fc_layers: int = 3
+    """Linear layers of the head."""
+    embedding_dim: int = 16
+    """Length of an id's vector."""
+    pooling: str = "mean"
+    """How nodes become a window: the mean, or mean, maximum and deviation side by side."""
+    sequence_pool: str = "auto"
+    """How the steps of a sequence become one window."""
+    proj_dim: int = 0
+    """Width to which the features are projected; 0 leaves them."""
+    p_unk_drop: float = 0.1
+    """Probability that an id reads as unknown while training."""
+    lr: float = 1e-3
+    """Learning rate of Adam."""
+    weight_decay: float = 1e-4
+    """Weight decay of Adam."""
+    gradient_checkpointing: bool = False
+    """Recompute the convolutions in the backward pass to save memory."""
+    compile_model: bool = False
+    """Compile the convolutions."""
+
+    def __post_init__(self) -> None:
+        require_choice("conv", self.conv, CONV_TYPES)
+        require_choice("scale", self.scale, SCALES)
+        require_choice("pooling", self.pooling, POOLINGS)
+        require_choice("sequence_pool", self.sequence_pool, SEQUENCE_POOLS)
+        require_at_least_one(self, "hidden", "layers", "heads", "fc_layers", "embedding_dim")
+        require_share(self, "dropout", "p_unk_drop")
+        require_positive(self, "lr")
+        require_non_negative(self, "weight_decay", "proj_dim")
+
+    def build(
+        self,
+        *,
+        num_ids: int,
+        in_channels: int,
+        num_classes: int = 2,
+        loss_fn: nn.Module | None = None,
+    ) -> GAT:
+        """The model for data of these sizes."""
+        settings = dict(vars(self))
+        drop = settings.pop("p_unk_drop")
+        return GAT(
+            loss_fn=loss_fn,
+            conv_type=settings.pop("conv"),
+            pool_aggrs=POOLINGS[settings.pop("pooling")],
+            id_encoder_kwargs={"p_unk_drop": drop},
+            num_ids=num_ids,
+            in_channels=in_channels,
+            num_classes=num_classes,
+            **settings,
+        )
+
+
+class GAT(GraphModuleBase):
+    """Graph attention classifier (Velickovic et al. 2018; Brody et al. 2022).
+
+    Convolutions with concatenated heads, ReLU and dropout; a bidirectional LSTM weighs the layers
+    (Xu et al. 2018); pooled nodes go through ``fc_layers`` linear layers to the logits of the
+    window.
+    """
+
+    def __init__(
+        self,
+        *,
+        loss_fn: nn.Module | None = None,
+        hidden: int | None = None,
+        layers: int | None = None,
+        heads: int | None = None,
+        dropout: float = 0.2,
+        fc_layers: int = 3,
+        embedding_dim: int = 16,
+        conv_type: str = "gatv2",
+        edge_dim: int = 11,
+        pool_aggrs: Sequence[str] | None = None,
+        sequence_pool: str = "auto",
+        proj_dim: int = 0,
+        gradient_checkpointing: bool = True,
+        compile_model: bool = False,
+        id_encoder_cfg: IdEncodingCfg | Mapping[str, Any] | None = None,
+        id_encoder_class_path: str = "graphids.core.models.id_encoding.LookupIdEncoder",
+        id_encoder_kwargs: Mapping[str, Any] | None = None,
+        lr: float = 0.001,
+        weight_decay: float = 0.0001,
+        scale: str = "small",
+        model_type: str = "gat",
+        dataset: str = "",
+        seed: int = 42,
+        variational: bool = True,
+        num_ids: int = 0,
+        in_channels: int = 0,
+        num_classes: int = 2,
+    ) -> None:
+        """Records the settings and builds the layers where the sizes are given.
+
+        Raises:
+            ValueError: A convolution or sequence pooling that does not exist.
+        """
+        require_choice("conv_type", conv_type, CONV_TYPES)
+        require_choice("sequence_pool", sequence_pool, SEQUENCE_POOLS)
+        super().__init__()
+        # A checkpoint holds plain values only, so typed settings are recorded in their plain form.
+        typed = encoding_cfg(id_encoder_cfg)
+        id_encoder_cfg = None if typed is None else typed.to_plain()
+        pool_aggrs = None if pool_aggrs is None else list(pool_aggrs)
+        self.save_hyperparameters(ignore=["loss_fn"])
+        self.loss_fn = loss_fn or CrossEntropy()
+        self.build_if_sized()
+
+    def _build(self) -> None:
+        settings = self.hparams
+        preset = SCALES.get(settings["scale"], FALLBACK_SCALE)
+        hidden = settings["hidden"] or preset[0]
+        num_layers = settings["layers"] or preset[1]
+        heads = settings["heads"] or preset[2]
+        width = hidden * heads
+        self.input = InputEncoder(
+            self.make_id_encoder(settings["num_ids"]), settings["in_channels"], settings["proj_dim"]
+        )
+        blocks: list[nn.Module] = [
+            ConvBlock(
+                settings["conv_type"],
+                self.input.out_dim if layer == 0 else width,
+                width,
+                heads=heads,
+                edge_dim=settings["edge_dim"],
+                dropout=settings["dropout"],
+                norm=False,
+                checkpointed=settings["gradient_checkpointing"],
+            )
+            for layer in range(num_layers)
+        ]
+        if settings["compile_model"]:
+            blocks = [try_compile(block, conv_type=settings["conv_type"]) for block in blocks]
+        self.convs = nn.ModuleList(blocks)
+        self.jump = JumpingKnowledge("lstm", channels=width, num_layers=num_layers)
+        aggregations = settings["pool_aggrs"] or ["mean"]
+        self.pool = MultiAggregation(aggregations)
+        self.head = _head(
+            width * len(aggregations),
+            settings["num_classes"],
+            settings["fc_layers"],
+            settings["dropout"],
+        )
+
+    def _node_inputs(self, batch: GraphBatch) -> Tensor:
+        """Ids and features of the nodes as the first convolution reads them ``[V, in]``."""
+        self.require_built()
+        ids = batch.node_id if self.input.id_encoder.reads == "node_id" else batch.arbitration_id
+        return self.input(ids, batch.x)
+
+    def layer_outputs(self, batch: GraphBatch) -> list[Tensor]:
+        """Nodes after each convolution, ``[V, H]`` each."""
+        x = self._node_inputs(batch)
+        outputs = []
+        for conv in self.convs:
+            x = conv(x, batch.edge_index, batch.edge_attr, batch.batch)
+            outputs.append(x)
+        return outputs
+
+    def embed(self, batch: GraphBatch) -> Tensor:
+        """Pooled windows ``[G, H * aggregations]``."""
+        nodes = self.jump(self.layer_outputs(batch))
+        return self.pool(nodes, batch.batch, dim_size=batch.num_graphs)
+
+    def forward(
+        self, batch: GraphBatch, *, return_embedding: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Logits ``[G, K]``, and the pooled windows where they are asked for."""
+        embedding = self.embed(batch)
+        logits = self.head(embedding)
+        return (logits, embedding) if return_embedding else logits
+
+    def attention_weights(self, batch: GraphBatch) -> list[tuple[Tensor, Tensor]]:
+        """Edges with loops ``[2, E']`` and their weights ``[E', heads]`` in each layer."""
+        inputs = [self._node_inputs(batch), *self.layer_outputs(batch)[:-1]]
+        return [
+            conv.attention(x, batch.edge_index, batch.edge_attr)
+            for conv, x in zip(self.convs, inputs, strict=True)
+        ]
+
+    def predict_scores(self, batch: GraphBatch) -> Tensor:
+        """Probability of an attack ``[G]``, float64.
+
+        A float32 softmax is 1 from a logit difference of 17 on, and confident windows would tie.
+        """
+        logits = self.head(self.embed(batch)).double()
+        return logits.softmax(dim=-1)[:, 1:].sum(dim=-1)
+
+    @property
+    def decision_threshold(self) -> float:
+        """Threshold from validation, else one half."""
+        return 0.5 if self.test_threshold is None else self.test_threshold
+
+    def compute_loss(self, batch: GraphBatch) -> tuple[Tensor, Tensor]:
+        """Loss ``[]`` and logits ``[G, K]``.
+
+        Raises:
+            FloatingPointError: The loss is not finite.
+        """
+        logits = self.head(self.embed(batch))
+        loss = self.loss_fn(logits, batch.y, graph=batch)
+        require_finite(loss, {"loss": loss, "largest_logit": logits.abs().max()}, "GAT loss")
+        return loss, logits
+
+    def training_step(self, batch: GraphBatch, batch_idx: int) -> Tensor:
+        """Loss of a batch; logs ``train_loss`` and ``train_acc``."""
+        loss, logits = self.compute_loss(batch)
+        self.log_epoch(
+            {"train_loss": loss.detach(), "train_acc": _accuracy(logits, batch.y)}, batch.num_graphs
+        )
+        return loss
+
+    def validation_step(self, batch: GraphBatch, batch_idx: int) -> None:
+        """Logs ``val_loss`` and ``val_acc``; the epoch's end logs ``val_auroc``."""
+        loss, logits = self.compute_loss(batch)
+        self.log_epoch({"val_loss": loss, "val_acc": _accuracy(logits, batch.y)}, batch.num_graphs)
+        self.collect_validation(logits.double().softmax(dim=-1)[:, 1:].sum(dim=-1), batch.y)
+
+    @torch.no_grad()
+    def extract_features(self, batch: GraphBatch, device: torch.device | str) -> dict[str, Tensor]:
+        """State of each window for a fusion head.
+
+        Args:
+            batch: Window graphs.
+            device: Where the model is.
+
+        Returns:
+            ``probs [G, K]``; ``conf [G, 1]`` = 1 minus the entropy over that of a coin, in ``[0,
+            1]``; ``emb_stats [G, 4]`` = mean, deviation, maximum and minimum of the pooled window.
+        """
+        with eval_mode(self):
+            embedding = self.embed(batch.to(device))
+            probs = self.head(embedding).double().softmax(dim=-1)
+        entropy = -(probs * (probs + 1e-8).log()).sum(dim=-1, keepdim=True)
+        stats = (embedding.mean(-1), embedding.std(-1), embedding.amax(-1), embedding.amin(-1))
+        return {
+            "probs": probs.float(),
+            "conf": (1.0 - entropy / torch.log(entropy.new_tensor(2.0))).clamp(0.0, 1.0).float(),
+            "emb_stats": torch.stack(stats, dim=-1),
+        }
+
+
+def _head(width: int, num_classes: int, fc_layers: int, dropout: float) -> nn.Sequential:
+    """Linear layers of equal width with ReLU and dropout, then the logits."""
+    layers: list[nn.Module] = []
+    for _ in range(fc_layers - 1):
+        layers += [nn.Linear(width, width), nn.ReLU(), nn.Dropout(dropout)]
+    return nn.Sequential(*layers, nn.Linear(width, num_classes))
+
+
+def _accuracy(logits: Tensor, y: Tensor) -> Tensor:
+    """Share of windows whose largest logit is their class ``[]``."""
+    return (logits.argmax(dim=-1) == y).float().mean()

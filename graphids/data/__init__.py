@@ -1,0 +1,1 @@
+"""CAN logs in, packed window graphs and budgeted batches out."""

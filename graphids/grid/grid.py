@@ -1,0 +1,80 @@
+"""A grid: the named study, its variants, its datasets and its seeds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from graphids.grid.trial import StageLike
+
+FLOOR = "always_attack"
+"""Name of the row that flags every window: no variant may take it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One row of the ablation table; it has no seed and no dataset."""
+
+    name: str
+    """Name of the row."""
+    stage: StageLike
+    """The stage whose scores are tabulated, with everything upstream of it."""
+    axis: str | None = None
+    """Axis on which the row differs from the baseline; ``None`` for rows outside an axis."""
+    level: str | None = None
+    """Level of that axis."""
+    baseline: bool = False
+    """Whether other rows with the same last stage are compared with this one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """A study: every variant on every dataset with every seed."""
+
+    name: str
+    """Name of the study, as the command line takes it."""
+    variants: Sequence[Variant]
+    """Rows of the table, in its order; the baseline is put first."""
+    datasets: Sequence[str]
+    """Names of the datasets."""
+    seeds: Sequence[int]
+    """Seeds; differences between rows are paired over them."""
+
+    def __post_init__(self) -> None:
+        ordered = sorted(self.variants, key=lambda variant: not variant.baseline)
+        object.__setattr__(self, "variants", tuple(ordered))
+        object.__setattr__(self, "datasets", tuple(self.datasets))
+        object.__setattr__(self, "seeds", tuple(self.seeds))
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", self.name):
+            raise ValueError(f"grid name {self.name!r} must be a word: letters, digits, _ and -")
+        for what, values in (
+            ("variants", [variant.name for variant in self.variants]),
+            ("datasets", self.datasets),
+            ("seeds", self.seeds),
+        ):
+            self._check_unique(what, values)
+        if any(seed < 0 for seed in self.seeds):
+            raise ValueError(f"grid {self.name!r}: seeds must not be negative (got {self.seeds})")
+        if FLOOR in {variant.name for variant in self.variants}:
+            raise ValueError(
+                f"grid {self.name!r}: {FLOOR!r} is the floor's name; rename the variant"
+            )
+        self._check_baselines()
+
+    def _check_unique(self, what: str, values: Sequence[object]) -> None:
+        """Refuses an empty or repeating list."""
+        if not values:
+            raise ValueError(f"grid {self.name!r} has no {what}; give at least one")
+        repeated = sorted({str(value) for value in values if list(values).count(value) > 1})
+        if repeated:
+            raise ValueError(f"grid {self.name!r} repeats the {what} {repeated}; name each once")
+
+    def _check_baselines(self) -> None:
+        """Refuses a grid without a baseline, or with two for the same last stage."""
+        stages = [variant.stage.name for variant in self.variants if variant.baseline]
+        if not stages:
+            raise ValueError(f"grid {self.name!r} has no baseline; mark one variant baseline=True")
+        repeated = sorted({stage for stage in stages if stages.count(stage) > 1})
+        if repeated:
+            raise ValueError(f"grid {self.name!r} has several baselines that end in {repeated}")

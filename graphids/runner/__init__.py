@@ -1,0 +1,1 @@
+"""From a grid to committed outputs: plan, search, trials, handoffs. Only here is Ray imported."""

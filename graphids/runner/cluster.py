@@ -1,0 +1,92 @@
+"""Joining a Ray cluster, or starting one on this machine for the length of a run."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+
+class InfeasibleError(Exception):
+    """The cluster cannot run this grid at all."""
+
+
+@contextmanager
+def cluster(address: str | None, *, dashboard: bool = True) -> Iterator[str]:
+    """Joins the cluster at ``address``, or starts a local Ray on loopback and ends it afterwards.
+
+    Yields:
+        How to watch it: the dashboard's address, or a word that there is none.
+    """
+    context = ray.init(
+        address=address or "local",
+        include_dashboard=None if address else dashboard,
+        dashboard_host="127.0.0.1",
+        log_to_driver=False,
+        logging_level=logging.WARNING,
+    )
+    try:
+        yield f"http://{context.dashboard_url}" if context.dashboard_url else "no dashboard"
+    finally:
+        ray.shutdown()
+
+
+def slots() -> int:
+    """Trials of one core each that the cluster runs at once.
+
+    Raises:
+        InfeasibleError: if no node offers a core.
+    """
+    cores = int(ray.cluster_resources().get("CPU", 0))
+    if cores < 1:
+        raise InfeasibleError(
+            "the cluster offers no CPU to trials (its nodes have num_cpus=0); "
+            "add a worker node, or start the head with --num-cpus"
+        )
+    return cores
+
+
+def check_store_is_shared(root: Path) -> None:
+    """Proves that every node sees the store, by reading a file that this process writes there.
+
+    Raises:
+        InfeasibleError: names the nodes that do not see it.
+    """
+    nodes = [n for n in ray.nodes() if n["Alive"] and n["Resources"].get("CPU")]
+    if len(nodes) < 2 and {n["NodeID"] for n in nodes} == {ray.get_runtime_context().get_node_id()}:
+        return
+    token = uuid.uuid4().hex
+    probe = root / f".probe-{token}"
+    probe.write_text(token)
+    try:
+        blind = [
+            node["NodeManagerHostname"]
+            for node in nodes
+            if ray.get(
+                ray.remote(_read)
+                .options(
+                    num_cpus=0,
+                    scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False),
+                )
+                .remote(str(probe))
+            )
+            != token
+        ]
+    finally:
+        probe.unlink()
+    if blind:
+        raise InfeasibleError(
+            f"the store {root} is not visible on {', '.join(blind)}; "
+            "give --store a folder on a file system that all nodes share"
+        )
+
+
+def _read(path: str) -> str | None:
+    """A file's text, ``None`` where it is not there."""
+    file = Path(path)
+    return file.read_text() if file.is_file() else None

@@ -1,0 +1,184 @@
+"""Runs a plan: takes the store, starts the keepers, hands the graph of trials to one Tune run."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+
+from graphids.runner.cluster import check_store_is_shared, cluster, slots
+from graphids.runner.handoffs import start_keepers
+from graphids.runner.plan import Plan, cost, demand
+from graphids.runner.progress import Progress
+from graphids.runner.search import ReadyTrials
+from graphids.runner.trainable import RunContext, run_trial
+from graphids.store.files import write_atomic
+from graphids.store.lease import Lease
+from graphids.store.ledger import Ledger
+from graphids.store.outputs import OutputStore
+from graphids.store.results import plan_path
+
+DONE, SOME_FAILED, DISK_FULL, INTERRUPTED = 0, 1, 4, 130
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How a plan is run; none of it bears on a result."""
+
+    store: Path
+    """Folder of the store."""
+    address: str | None = None
+    """Cluster to join; ``None`` starts a local one."""
+    dashboard: bool = True
+    """Whether a local cluster has a dashboard."""
+    commit: str | None = None
+    """Commit of the source, for the manifests."""
+    verbose: int = 1
+    """How much Tune prints: 0 nothing, 1 its status table, 2 every epoch."""
+
+
+def execute(plan: Plan, wanted: Iterable[str], options: RunOptions) -> int:
+    """Runs what is wanted of a plan and not committed yet.
+
+    Args:
+        plan: The graph of trials.
+        wanted: Fingerprints to run; what they need upstream runs as well.
+        options: How to run it.
+
+    Returns:
+        The exit code: 0 all trials done, 1 some failed, 4 disk full, 130 interrupted.
+
+    Raises:
+        StoreHeldError: if another run writes the store.
+        InfeasibleError: if the cluster cannot run it.
+    """
+    run = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:6]}"
+    store, ledger = OutputStore(options.store), Ledger(options.store)
+    with Lease(options.store, run) as lease:
+        store.sweep()
+        write_plan(plan, run, options.store)
+        search = ReadyTrials(plan, committed(plan, store), wanted)
+        for key in search.waiting:
+            ledger.forgive(key)
+        ledger.append(run, "run_started", grid=plan.grid.name, trials=len(search.waiting))
+        if search.waiting:
+            _tune(plan, search, lease, options)
+        ledger.append(run, "run_ended", done=len(search.done), failed=len(search.failed))
+    return _exit_code(search, ledger)
+
+
+def committed(plan: Plan, store: OutputStore) -> set[str]:
+    """Trials of a plan whose output the store holds."""
+    known = store.committed()
+    return {key for key, trial in plan.trials.items() if trial.short in known}
+
+
+def write_plan(plan: Plan, run: str, root: Path) -> None:
+    """Writes the plan of a run, so that tables and status need nothing but the store."""
+    with tempfile.SpooledTemporaryFile() as buffer:
+        plan.frame(run).write_parquet(buffer)
+        buffer.seek(0)
+        write_atomic(plan_path(root, plan.grid.name, run), buffer.read())
+
+
+def _tune(plan: Plan, search: ReadyTrials, lease: Lease, options: RunOptions) -> None:
+    """One Tune run over the whole graph of trials."""
+    _carry_own_stages(plan)
+    with cluster(options.address, dashboard=options.dashboard) as dashboard:
+        sys.stdout.write(f"Ray: {options.address or 'local'}, dashboard {dashboard}\n")
+        check_store_is_shared(options.store)
+        parallel = slots()
+        start_keepers(lease.run, options.store)
+        context = RunContext(
+            run=lease.run,
+            root=options.store,
+            fencing=lease.fencing,
+            trials=plan.trials,
+            commit=options.commit,
+        )
+        with tempfile.TemporaryDirectory(prefix="graphids-tune-") as scratch:
+            tuner = tune.Tuner(
+                tune.with_resources(
+                    tune.with_parameters(run_trial, context=context),
+                    lambda config: resources(plan, config["fingerprint"]),
+                ),
+                tune_config=tune.TuneConfig(
+                    search_alg=search,
+                    num_samples=len(search.waiting),
+                    max_concurrent_trials=parallel,
+                    reuse_actors=True,
+                    trial_name_creator=_name,
+                    trial_dirname_creator=_folder,
+                ),
+                run_config=tune.RunConfig(
+                    name=lease.run,
+                    # Tune's own state is never read back: the store is the truth.
+                    storage_path=scratch,
+                    verbose=options.verbose,
+                    callbacks=[_progress(plan, search, lease, options)],
+                ),
+            )
+            _fit(tuner)
+
+
+def _fit(tuner: tune.Tuner) -> None:
+    """Runs Tune without its complaints about logs that are switched off on purpose."""
+    complaints = logging.getLogger("ray.tune.analysis.experiment_analysis")
+    level = complaints.level
+    complaints.setLevel(logging.ERROR)
+    try:
+        tuner.fit()
+    finally:
+        complaints.setLevel(level)
+
+
+def _progress(plan: Plan, search: ReadyTrials, lease: Lease, options: RunOptions) -> Progress:
+    """The callback that keeps the ledger and prints the line of progress."""
+    costs = {key: cost(trial.stage) for key, trial in plan.trials.items()}
+    return Progress(Ledger(options.store), lease.run, search, costs)
+
+
+def resources(plan: Plan, fingerprint: str) -> tune.PlacementGroupFactory:
+    """What a trial reserves: its cores, and a GPU where the cluster has one and it helps."""
+    needed = demand(plan.trials[fingerprint].stage)
+    bundle: dict[str, float] = {"CPU": needed.cpus}
+    if needed.accelerated and ray.cluster_resources().get("GPU", 0) > 0:
+        bundle["GPU"] = 1.0
+    return tune.PlacementGroupFactory([bundle])
+
+
+def _name(trial: Any) -> str:
+    """A trial's name in Tune's output."""
+    return str(trial.config["label"])
+
+
+def _folder(trial: Any) -> str:
+    """A trial's scratch folder."""
+    return str(trial.config["fingerprint"][:12])
+
+
+def _carry_own_stages(plan: Plan) -> None:
+    """Sends the code of a user's own stages along: workers cannot import it by name."""
+    for trial in plan.trials.values():
+        module = sys.modules[type(trial.stage).__module__]
+        if not module.__name__.startswith("graphids."):
+            ray.cloudpickle.register_pickle_by_value(module)
+
+
+def _exit_code(search: ReadyTrials, ledger: Ledger) -> int:
+    """How a run ended."""
+    failures = [ledger.failure(key) for key in search.failed]
+    if any(failure is not None and failure["kind"] == "disk" for failure in failures):
+        return DISK_FULL
+    if search.failed or search.skipped:
+        return SOME_FAILED
+    return INTERRUPTED if search.waiting or search.running else DONE

@@ -1,0 +1,163 @@
+"""Fitting a model with Lightning: seeded, stopped early, the best weights kept in memory."""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import lightning
+import numpy as np
+import polars as pl
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping
+from torch import Tensor
+
+from graphids.core.memory import trial_device
+from graphids.stages.protocol import Report
+from graphids.store.results import HISTORY_SCHEMA
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FitConfig:
+    """How long a model trains."""
+
+    max_epochs: int = 25
+    """Most epochs."""
+    patience: int = 6
+    """Epochs without a better validation loss after which the training ends."""
+    gradient_clip: float = 1.0
+    """Largest norm of the gradient."""
+
+    def __post_init__(self) -> None:
+        for name, value in (("max_epochs", self.max_epochs), ("patience", self.patience)):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1 (got {value})")
+        if self.gradient_clip <= 0:
+            raise ValueError(f"gradient_clip must be positive (got {self.gradient_clip})")
+
+
+def seed_everything(seed: int) -> None:
+    """Seeds what models draw from at construction and in dropout."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+@dataclass
+class History:
+    """Metrics of each epoch, passed on to whoever watches and kept for the training curves."""
+
+    report: Report
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, epoch: int, metrics: dict[str, float]) -> None:
+        """Takes the metrics of one epoch."""
+        finite = {name: value for name, value in metrics.items() if np.isfinite(value)}
+        self.rows += [
+            {"epoch": epoch, "metric": name, "value": value} for name, value in finite.items()
+        ]
+        self.report({"epoch": float(epoch), **finite})
+
+    def frame(self) -> pl.DataFrame:
+        """All epochs in long form."""
+        return pl.DataFrame(self.rows, schema=HISTORY_SCHEMA)
+
+
+class EpochReport(Callback):
+    """Hands the metrics of each epoch to a history, after validation."""
+
+    def __init__(self, history: History) -> None:
+        self.history = history
+
+    def on_train_epoch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Called after the epoch's validation."""
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        self.history.add(trainer.current_epoch, metrics)
+
+
+class KeepBest(Callback):
+    """Keeps the weights with the lowest validation loss in memory: nothing is pickled."""
+
+    def __init__(self, monitor: str) -> None:
+        self.monitor = monitor
+        self.best: float = float("inf")
+        self.epoch = -1
+        self.state: dict[str, Tensor] | None = None
+
+    def on_validation_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Copies the weights where they are better than the best so far."""
+        value = float(trainer.callback_metrics[self.monitor])
+        if value < self.best:
+            self.best, self.epoch = value, trainer.current_epoch
+            self.state = copy.deepcopy(pl_module.state_dict())
+
+    def restore(self, model: lightning.LightningModule) -> None:
+        """Puts the best weights back.
+
+        Raises:
+            FloatingPointError: if no epoch had a finite validation loss.
+        """
+        if self.state is None:
+            raise FloatingPointError(
+                f"{self.monitor} was finite in no epoch, so there are no best weights; "
+                "lower the learning rate or clip the gradient"
+            )
+        model.load_state_dict(self.state)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What a training leaves besides the weights."""
+
+    history: pl.DataFrame
+    """Metrics of each epoch in the columns of ``HISTORY_SCHEMA``."""
+    facts: dict[str, Any]
+    """Epochs trained, the epoch whose weights were kept, and its monitored value."""
+
+
+def fit(
+    model: lightning.LightningModule,
+    data: lightning.LightningDataModule,
+    config: FitConfig,
+    report: Report,
+    monitor: str = "val_loss",
+) -> Trained:
+    """Trains a model in place and leaves its best weights in it, in evaluation mode."""
+    history, best = History(report), KeepBest(monitor)
+    trainer = lightning.Trainer(
+        accelerator="gpu" if trial_device().type == "cuda" else "cpu",
+        devices=1,
+        max_epochs=config.max_epochs,
+        gradient_clip_val=config.gradient_clip,
+        # The composition of batches changes every epoch, and with it their number.
+        reload_dataloaders_every_n_epochs=1,
+        num_sanity_val_steps=0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[
+            EarlyStopping(monitor, patience=config.patience, check_finite=False),
+            best,
+            EpochReport(history),
+        ],
+    )
+    trainer.fit(model, datamodule=data)
+    best.restore(model)
+    model.to(trial_device()).eval()
+    return Trained(
+        history=history.frame(),
+        facts={"epochs": trainer.current_epoch, "best_epoch": best.epoch, monitor: best.best},
+    )
+
+
+def move(batches: Iterable[Any], device: torch.device) -> Iterable[Any]:
+    """Batches on a device, one at a time."""
+    return (batch.to(device) for batch in batches)

@@ -1,0 +1,62 @@
+"""What happened to each trial of a run, one JSON line an event; written by the driver alone.
+
+Outputs are the truth about results; the ledger tells the story: who ran when, on which worker, and
+what failed. A last line that a crash cut off is ignored.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from graphids.store.files import read_json, write_json
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The events of the runs of one store."""
+
+    root: Path
+    """Folder of the store."""
+
+    def append(self, run: str, event: str, **details: Any) -> None:
+        """Adds one event to a run."""
+        line = json.dumps({"time": time.time(), "run": run, "event": event, **details})
+        path = self.root / "ledger" / f"{run}.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as file:
+            file.write(line + "\n")
+
+    def events(self, run: str | None = None) -> Iterator[dict[str, Any]]:
+        """Events of one run, or of all runs in the order of their start."""
+        pattern = f"{run}.jsonl" if run else "*.jsonl"
+        for path in sorted((self.root / "ledger").glob(pattern)):
+            for line in path.read_text().splitlines():
+                try:
+                    yield json.loads(line)
+                except ValueError:
+                    continue
+
+    def fail(self, fingerprint: str, failure: dict[str, Any]) -> None:
+        """Keeps why a trial failed, until it is run again."""
+        write_json(self._failure(fingerprint), failure)
+
+    def failure(self, fingerprint: str) -> dict[str, Any] | None:
+        """Why a trial failed when it last ran; ``None`` where it did not."""
+        try:
+            failure: dict[str, Any] = read_json(self._failure(fingerprint))
+        except FileNotFoundError:
+            return None
+        return failure
+
+    def forgive(self, fingerprint: str) -> None:
+        """Forgets a failure, because the trial runs again or was committed."""
+        self._failure(fingerprint).unlink(missing_ok=True)
+
+    def _failure(self, fingerprint: str) -> Path:
+        """File of one trial's failure."""
+        return self.root / "failures" / f"{fingerprint[:12]}.json"

@@ -1,0 +1,4 @@
+"""The studies that ship with graphids, one a file."""
+
+NAMES = ("smoke", "first")
+"""Every shipped grid."""

@@ -1,0 +1,32 @@
+"""How far do a GAT, a VGAE and their fusion get on a real vehicle, and does the loss matter?
+
+Axis ``loss``: cross-entropy, cross-entropy that weighs attacks five times, focal loss. The rows
+outside the axis are the autoencoder alone and two fusions of it with the baseline classifier.
+"""
+
+from graphids.core.models.fusion.mlp import MLPFusionConfig
+from graphids.core.models.fusion.weighted_avg import WeightedAvgConfig
+
+from graphids.core.budget import Budget
+from graphids.grid import Axis, Grid, Variant, one_at_a_time
+from graphids.stages import Autoencode, Classify, Extract, FitConfig, Fuse, Prepare
+
+DATA = Prepare(window=100, stride=100)
+BATCH = Budget(nodes=4096, edges=16384)
+FIT = FitConfig(max_epochs=25, patience=6)
+
+BASELINE = Classify(data=DATA, batch=BATCH, fit=FIT, loss="ce")
+AUTOENCODER = Autoencode(data=DATA, batch=BATCH, fit=FIT)
+STATES = Extract(autoencoder=AUTOENCODER, classifier=BASELINE)
+
+GRID = Grid(
+    name="first",
+    variants=(
+        *one_at_a_time(BASELINE, Axis.of("loss", "ce", "weighted_ce", "focal")),
+        Variant(name="vgae", stage=AUTOENCODER),
+        Variant(name="mlp", stage=Fuse(states=STATES, head=MLPFusionConfig())),
+        Variant(name="weighted_avg", stage=Fuse(states=STATES, head=WeightedAvgConfig())),
+    ),
+    datasets=("hcrl_sa",),
+    seeds=range(3),
+)
