@@ -14,6 +14,8 @@ from analysis.tables import FLOOR, AblationTable
 
 HEADINGS = {"f1": "F1", "mcc": "MCC", "auroc": "AUROC", "ap": "AP"}
 """Metrics that the wide form shows, with their headings."""
+FILE_WIDTH = 120
+"""Characters of a line where the output goes to a file or a pipe."""
 COUNTS = {"n_windows": "windows", "n_attacks": "attacks"}
 
 
@@ -43,7 +45,7 @@ def to_markdown(table: AblationTable) -> str:
 
 def to_terminal(table: AblationTable, console: Console | None = None) -> None:
     """Prints one table a dataset and subset, and below them what is missing."""
-    console = console or Console(highlight=False)
+    console = console or _console()
     for (dataset, subset), cells in _sections(table.rows):
         shown = Table(title=f"{dataset} / {subset} ({_counts(cells)})", title_justify="left")
         for heading in [*_headings(), "n"]:
@@ -61,6 +63,12 @@ FORMATS: Mapping[str, Callable[[AblationTable], str]] = {
     "csv": to_csv,
     "json": to_json,
 }
+
+
+def _console() -> Console:
+    """Standard output; where it is no terminal, wide enough for a table to stand whole."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=FILE_WIDTH)
 
 
 def _sections(rows: pl.DataFrame) -> Iterator[tuple[tuple[str, str], pl.DataFrame]]:

@@ -73,7 +73,7 @@ def ablation_table(store: Path, grid: str) -> AblationTable:
     )
     return AblationTable(
         rows=_summarise(pl.concat([rows, floor]), metrics),
-        missing=_missing(rows, known, Ledger(store)),
+        missing=_missing(plan, known, Ledger(store)),
     )
 
 
@@ -116,19 +116,21 @@ def _summarise(rows: pl.DataFrame, metrics: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def _missing(rows: pl.DataFrame, known: dict[str, Path], ledger: Ledger) -> tuple[str, ...]:
+def _missing(plan: pl.DataFrame, known: dict[str, Path], ledger: Ledger) -> tuple[str, ...]:
     """Why rows have fewer seeds than planned: the error, or that they have not run."""
     told = []
-    for row in rows.iter_rows(named=True):
-        if row["fingerprint"][:SHORT] in known:
+    for (variant, dataset, seed), chain in plan.group_by(
+        "variant", "dataset", "seed", maintain_order=True
+    ):
+        last = chain.filter(role="row")["fingerprint"].item()
+        if last[:SHORT] in known:
             continue
-        failure = ledger.failure(row["fingerprint"])
-        upstream = [ledger.failure(key) for key in row["upstream"]]
+        failure = ledger.failure(last)
         if failure is not None:
             reason = f"failed: {failure['error'].splitlines()[0]}"
-        elif any(upstream):
+        elif any(ledger.failure(key) for key in chain["fingerprint"]):
             reason = "skipped: upstream failed"
         else:
             reason = "not run"
-        told.append(f"{row['variant']} on {row['dataset']}, seed {row['seed']}: {reason}")
+        told.append(f"{variant} on {dataset}, seed {seed}: {reason}")
     return tuple(told)

@@ -4,10 +4,9 @@ Axis ``loss``: cross-entropy, cross-entropy that weighs attacks five times, foca
 outside the axis are the autoencoder alone and two fusions of it with the baseline classifier.
 """
 
+from graphids.core.budget import Budget
 from graphids.core.models.fusion.mlp import MLPFusionConfig
 from graphids.core.models.fusion.weighted_avg import WeightedAvgConfig
-
-from graphids.core.budget import Budget
 from graphids.grid import Axis, Grid, Variant, one_at_a_time
 from graphids.stages import Autoencode, Classify, Extract, FitConfig, Fuse, Prepare
 

@@ -12,8 +12,12 @@ from pathlib import Path
 
 def main() -> None:
     """Runs the command line."""
-    # The code beside this script runs, also where another copy is installed.
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    # The code beside this script runs, in the workers too, also where another copy is installed.
+    root = str(Path(__file__).resolve().parents[1])
+    sys.path.insert(0, root)
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        path for path in (root, os.environ.get("PYTHONPATH")) if path
+    )
     defaults = {
         # Tune's own log files are never read, and writing them costs most of an empty trial.
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",

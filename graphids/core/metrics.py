@@ -46,8 +46,8 @@ def cuts(scores: FloatArray, attacks: BoolArray) -> tuple[FloatArray, FloatArray
     """
     order = np.argsort(-scores, kind="stable")
     ordered = scores[order]
-    last = np.append(np.flatnonzero(np.diff(ordered)), ordered.size - 1) if ordered.size else []
-    last = np.asarray(last, dtype=np.int64)
+    is_last = np.diff(ordered, append=np.nan) != 0
+    last = np.flatnonzero(is_last)
     hits = np.cumsum(attacks[order], dtype=np.float64)[last]
     return ordered[last], hits, last + 1.0 - hits
 
@@ -65,7 +65,7 @@ def auroc(scores: ArrayLike, labels: ArrayLike) -> float | None:
 
 
 def average_precision(scores: ArrayLike, labels: ArrayLike) -> float | None:
-    """Precision averaged over the steps of recall, without interpolation; none without both classes."""
+    """Precision averaged over the steps of recall, not interpolated; none without both classes."""
     values, attacks = checked(scores, labels)
     num_attacks = int(attacks.sum())
     if num_attacks in (0, attacks.size):
@@ -94,7 +94,7 @@ def operating_points(scores: ArrayLike, labels: ArrayLike) -> Metrics:
     """
     values, attacks = checked(scores, labels)
     names = [
-        f"{best}_at_{point}" if best != "threshold" else f"threshold_at_{point}"
+        f"{best}_at_{point}"
         for point, pair in (
             (f"{RECALL_POINT}recall", ("precision", "threshold")),
             (f"{PRECISION_POINT}precision", ("recall", "threshold")),

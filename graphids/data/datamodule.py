@@ -65,7 +65,9 @@ class GraphDataModule(LightningDataModule):
         index = self._benign if benign_only else in_training.nonzero().flatten()
         if index.numel() == 0:
             kind = "benign training" if benign_only else "training"
-            raise ValueError(f"no {kind} window among {len(train)}; check the split of the captures")
+            raise ValueError(
+                f"no {kind} window among {len(train)}; check the split of the captures"
+            )
         self._train_loader = BudgetLoader(
             train, budget, generator=torch.Generator().manual_seed(seed), index=index
         )

@@ -21,22 +21,47 @@ from graphids.data.packed import PackedGraphs, ragged_rows
 def gather_batch(graphs: PackedGraphs, index: Tensor) -> GraphBatch:
     """Joins the graphs at ``index`` ``[n]`` (int64) into one batch, in that order."""
     nodes, ptr = ragged_rows(graphs.node_offsets, index)
-    edges, edge_ptr = ragged_rows(graphs.edge_offsets, index)
-    edge_index = graphs.edge_index.index_select(1, edges)
-    edge_index += ptr[:-1].repeat_interleave(edge_ptr.diff(), output_size=edges.numel())
+    edge_index, edge_attr = _gather_edges(graphs, index, ptr[:-1])
     batch = torch.arange(index.numel()).repeat_interleave(ptr.diff(), output_size=nodes.numel())
     return GraphBatch(
         x=graphs.x.index_select(0, nodes),
         node_id=graphs.node_id.index_select(0, nodes),
         arbitration_id=graphs.arbitration_id.index_select(0, nodes),
         edge_index=edge_index,
-        edge_attr=graphs.edge_attr.index_select(0, edges),
+        edge_attr=edge_attr,
         batch=batch,
         ptr=ptr,
         y=graphs.y.index_select(0, index),
         attack_type=graphs.attack_type.index_select(0, index),
         graph_index=index,
     )
+
+
+def _gather_edges(graphs: PackedGraphs, index: Tensor, first_node: Tensor) -> tuple[Tensor, Tensor]:
+    """Edges of the graphs at ``index`` ``[n]``, whose nodes begin at ``first_node`` ``[n]``.
+
+    Windows of one length have equally many edges, so that graph ``i`` is slab ``i``: copying slabs is
+    several times faster than copying edges.
+
+    Returns:
+        ``edge_index`` ``[2, E]``, numbered in the batch, and ``edge_attr`` ``[E, D]``.
+    """
+    num_edges, width = graphs.edge_attr.shape
+    size = num_edges // max(1, len(graphs))
+    slab = index * size
+    if (
+        num_edges == size * len(graphs)
+        and torch.equal(graphs.edge_offsets.index_select(0, index), slab)
+        and torch.equal(graphs.edge_offsets.index_select(0, index + 1), slab + size)
+    ):
+        edge_index = graphs.edge_index.view(2, -1, size).index_select(1, index)
+        edge_attr = graphs.edge_attr.view(-1, size * width).index_select(0, index)
+        edge_index += first_node[:, None]
+        return edge_index.view(2, -1), edge_attr.view(-1, width)
+    edges, offsets = ragged_rows(graphs.edge_offsets, index)
+    edge_index = graphs.edge_index.index_select(1, edges)
+    edge_index += first_node.repeat_interleave(offsets.diff(), output_size=edges.numel())
+    return edge_index, graphs.edge_attr.index_select(0, edges)
 
 
 class BudgetLoader:

@@ -84,7 +84,9 @@ def fit_scaler(graphs: PackedGraphs, training: Tensor, method: str = "z") -> Sca
         )
     estimate = ESTIMATORS[method]
     x_center, x_scale = estimate(graphs.x, ragged_rows(graphs.node_offsets, benign)[0])
-    edge_center, edge_scale = estimate(graphs.edge_attr, ragged_rows(graphs.edge_offsets, benign)[0])
+    edge_center, edge_scale = estimate(
+        graphs.edge_attr, ragged_rows(graphs.edge_offsets, benign)[0]
+    )
     return Scaler(
         x_center=x_center.float(),
         x_scale=_floored(x_scale, x_center).float(),

@@ -90,7 +90,8 @@ def audit(graphs: PackedGraphs, part: Tensor) -> dict[str, dict[str, int]]:
     """
     used = (Part.TRAIN, Part.STOP, Part.CALIBRATION)
     shared = {
-        f"{a.name}-{b.name}".lower(): {"windows": 0, "messages": 0} for a, b in combinations(used, 2)
+        f"{a.name}-{b.name}".lower(): {"windows": 0, "messages": 0}
+        for a, b in combinations(used, 2)
     }
     for capture in graphs.capture.unique().tolist():
         inside = graphs.capture == capture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 
 class StageLike(Protocol):
@@ -33,6 +33,8 @@ class Trial:
     """Digest of its captures."""
     seed: int | None
     """Seed, ``None`` where the stage has none: all seeds share the trial."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """The stage's own settings that differ from their defaults, as plain JSON values."""
     upstream: Mapping[str, str] = field(default_factory=dict)
     """Role and fingerprint of each input."""
     label: str

@@ -27,6 +27,11 @@ from graphids.store.ledger import Ledger
 from graphids.store.outputs import OutputStore
 from graphids.store.results import plan_path
 
+SAID_ELSEWHERE = (
+    "ray.tune.execution.tune_controller",
+    "ray.tune.tune",
+    "ray.tune.analysis.experiment_analysis",
+)
 DONE, SOME_FAILED, DISK_FULL, INTERRUPTED = 0, 1, 4, 130
 
 
@@ -97,7 +102,7 @@ def _tune(plan: Plan, search: ReadyTrials, lease: Lease, options: RunOptions) ->
         sys.stdout.write(f"Ray: {options.address or 'local'}, dashboard {dashboard}\n")
         check_store_is_shared(options.store)
         parallel = slots()
-        start_keepers(lease.run, options.store)
+        keepers = start_keepers(lease.run, options.store)
         context = RunContext(
             run=lease.run,
             root=options.store,
@@ -128,17 +133,24 @@ def _tune(plan: Plan, search: ReadyTrials, lease: Lease, options: RunOptions) ->
                 ),
             )
             _fit(tuner)
+        reads = {key[:12]: n for k in keepers for key, n in ray.get(k.counts.remote()).items()}
+        Ledger(options.store).append(lease.run, "handoffs", reads=reads)
 
 
 def _fit(tuner: tune.Tuner) -> None:
-    """Runs Tune without its complaints about logs that are switched off on purpose."""
-    complaints = logging.getLogger("ray.tune.analysis.experiment_analysis")
-    level = complaints.level
-    complaints.setLevel(logging.ERROR)
+    """Runs Tune without what it would say twice or in vain.
+
+    A failure is in the store and in the line of progress; Tune's own log files are switched off.
+    """
+    loggers = [logging.getLogger(name) for name in SAID_ELSEWHERE]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
         tuner.fit()
     finally:
-        complaints.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _progress(plan: Plan, search: ReadyTrials, lease: Lease, options: RunOptions) -> Progress:

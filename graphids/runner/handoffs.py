@@ -73,16 +73,16 @@ class Keeper:
         return {"files": files, "meta": manifest["meta"]}, size
 
 
-def start_keepers(run: str, root: Path) -> dict[str, Any]:
-    """A keeper on each node that can run trials; returns the actors by node."""
-    keepers = {}
+def start_keepers(run: str, root: Path) -> list[Any]:
+    """A keeper on each node that can run trials."""
+    keepers = []
     for node in ray.nodes():
         resources = node["Resources"]
         if not node["Alive"] or not resources.get("CPU"):
             continue
         # A third of the object store stays free for what is on its way.
         limit = 0.66 * resources.get("object_store_memory", 0.0)
-        keepers[node["NodeID"]] = (
+        keepers.append(
             ray.remote(Keeper)
             .options(
                 name=keeper_name(run, node["NodeID"]),

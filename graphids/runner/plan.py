@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import polars as pl
 
-from graphids.grid.fingerprint import canonical, digest, fingerprint
+from graphids.grid.fingerprint import canonical, digest, fingerprint, own_settings
 from graphids.grid.grid import Grid, Variant
 from graphids.grid.trial import StageLike, Trial
 from graphids.stages.protocol import Demand, Stage
@@ -211,6 +211,7 @@ class _Expansion:
                 dataset=dataset.name,
                 dataset_digest=dataset.digest,
                 seed=own_seed,
+                settings=own_settings(stage),
                 upstream=upstream,
                 label=_label(stage, variant, dataset.name, own_seed),
                 data_root=self.data_root,

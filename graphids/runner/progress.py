@@ -33,7 +33,8 @@ class Progress(tune.Callback):
         """
         self.ledger, self.run, self.search, self.costs = ledger, run, search, costs
         self.began = time.monotonic()
-        self.spent_cost = 0.0
+        self.total = len(search.waiting)
+        self.ended: set[str] = set()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial has been given to a worker."""
@@ -41,9 +42,9 @@ class Progress(tune.Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial's output is committed."""
-        self.spent_cost += self.costs[trial.config["fingerprint"]]
-        self._note("done", trial.config["fingerprint"], trial.config["label"])
-        self._line(f"done: {trial.config['label']}")
+        key, label = trial.config["fingerprint"], trial.config["label"]
+        self._note("done", key, label)
+        self._line(key, f"done: {label}")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial failed: its own account is in the store, or its worker died without one."""
@@ -61,26 +62,24 @@ class Progress(tune.Callback):
             self.ledger.fail(key, failure)
         if failure["kind"] == "disk":
             self.search.stop()
-        self.spent_cost += self.costs[key]
         self._note("failed", key, label)
-        self._line(f"FAILED: {label}: {failure['error'].splitlines()[0]}")
+        self._line(key, f"FAILED: {label}: {failure['error'].splitlines()[0]}")
 
     def _note(self, event: str, fingerprint: str, label: str) -> None:
         """One event for the ledger."""
         self.ledger.append(self.run, event, fingerprint=fingerprint, label=label)
 
-    def _line(self, what: str) -> None:
-        """One line: what happened, trials done, running, left, time to go."""
-        left = len(self.search.waiting)
-        # Tune tells its callbacks before its searcher, so the trial may still count as running.
-        running = max(0, len(self.search.running) - 1)
-        done = len(self.search.done) + len(self.search.failed) + 1
-        total = done + running + left + len(self.search.skipped)
-        ahead = sum(self.costs[key] for key in self.search.waiting)
-        ahead += 0.5 * sum(self.costs[key] for key in list(self.search.running.values()))
-        pace = (time.monotonic() - self.began) / max(self.spent_cost, 1e-9)
+    def _line(self, key: str, what: str) -> None:
+        """One line: what happened, trials ended, running, left, time to go."""
+        self.ended.add(key)
+        # Tune may tell its callbacks before its searcher that a trial has ended.
+        running = set(self.search.running.values()) - self.ended
+        ahead = sum(self.costs[k] for k in self.search.waiting)
+        ahead += 0.5 * sum(self.costs[k] for k in running)
+        pace = (time.monotonic() - self.began) / sum(self.costs[k] for k in self.ended)
+        left = self.total - len(self.ended) - len(running) - len(self.search.skipped)
         sys.stdout.write(
-            f"[{done}/{total}] {what} ({running} running, {left} left, "
+            f"[{len(self.ended)}/{self.total}] {what} ({len(running)} running, {left} left, "
             f"about {clock(ahead * pace)} to go)\n"
         )
         sys.stdout.flush()

@@ -20,7 +20,6 @@ import torch
 from ray import tune
 
 from graphids.core.memory import peak_bytes, reset_peak
-from graphids.grid.fingerprint import own_settings
 from graphids.grid.trial import Trial
 from graphids.runner.handoffs import fetch
 from graphids.stages.handoff import write_handoff
@@ -81,7 +80,7 @@ def _run(trial: Trial, context: RunContext) -> None:
         "stage": trial.stage.name,
         "version": trial.stage.version,
         "label": trial.label,
-        "settings": own_settings(trial.stage),
+        "settings": dict(trial.settings),
         "dataset": trial.dataset,
         "dataset_digest": trial.dataset_digest,
         "seed": trial.seed,

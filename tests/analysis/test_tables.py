@@ -45,9 +45,12 @@ def plan_rows() -> list[dict[str, Any]]:
             }  # fmt: skip
             rows.append({**common, "stage": "prepare", "role": "upstream", "upstream": [],
                          "fingerprint": key("prepare")})  # fmt: skip
+            if variant == "mlp":
+                rows.append({**common, "stage": "classify", "role": "upstream",
+                             "upstream": [key("prepare")],
+                             "fingerprint": key("focal", 1)})  # fmt: skip
             rows.append({**common, "stage": "classify", "role": "row",
-                         "upstream": [key("focal", 1)] if variant == "mlp" else [key("prepare")],
-                         "fingerprint": key(variant, seed)})  # fmt: skip
+                         "upstream": [], "fingerprint": key(variant, seed)})  # fmt: skip
     return rows
 
 

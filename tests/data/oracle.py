@@ -75,7 +75,8 @@ def _node(
     columns = [[m.payload[i] for m in own] for i in range(8)]
     gaps = [(b.time_ns - a.time_ns) / 1e9 for a, b in zip(own, own[1:], strict=False)]
     changes = [
-        _mean([float(p != q) for p, q in zip(column, column[1:], strict=False)]) for column in columns
+        _mean([float(p != q) for p, q in zip(column, column[1:], strict=False)])
+        for column in columns
     ]
     return [
         *(_mean(column) for column in columns),
@@ -132,7 +133,5 @@ def _clustering(node: int, edges: list[tuple[int, int]]) -> float:
     near = sorted({v for pair in linked if node in pair for v in pair if v != node})
     if len(near) < 2:
         return 0.0
-    triangles = sum(
-        frozenset((a, b)) in linked for i, a in enumerate(near) for b in near[i + 1 :]
-    )
+    triangles = sum(frozenset((a, b)) in linked for i, a in enumerate(near) for b in near[i + 1 :])
     return 2 * triangles / (len(near) * (len(near) - 1))

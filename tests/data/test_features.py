@@ -33,7 +33,9 @@ def assert_agrees(
         assert got.edge_index.t().tolist() == [list(edge) for edge in want.edge_index]
         assert (int(got.y), int(got.attack_type)) == (want.y, want.attack_type)
         for found, wanted in ((got.x, want.x), (got.edge_attr, want.edge_attr)):
-            torch.testing.assert_close(found.double(), torch.tensor(wanted).double(), rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(
+                found.double(), torch.tensor(wanted).double(), rtol=1e-5, atol=1e-5
+            )
 
 
 def of_one_window(
@@ -119,7 +121,9 @@ def test_agrees_on_real_captures(real_data: Path, capture: str) -> None:
     assert_agrees(build_graphs(middle[:2000], 100, 33), middle[:2000], 100, 33, every=9)
 
 
-def test_graphs_do_not_depend_on_how_the_capture_is_chunked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_graphs_do_not_depend_on_how_the_capture_is_chunked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     messages = random_messages(np.random.default_rng(5), 3000)
     whole = build_graphs(messages, 50, 20).tensors()
     monkeypatch.setattr("graphids.data.packed._CHUNK_MESSAGES", 170)
@@ -156,5 +160,7 @@ def test_edges_follow_the_bus_and_difference_the_same_two_messages() -> None:
     payload[:, 0] = [10, 250, 3]
     graphs = of_one_window([9, 4, 9], payload, times=[0, 2_000_000, 7_000_000])
     assert graphs.edge_index.tolist() == [[1, 0], [0, 1]]
-    torch.testing.assert_close(graphs.edge_attr[:, :2], torch.tensor([[0.002, 240.0], [0.005, 247.0]]))
+    torch.testing.assert_close(
+        graphs.edge_attr[:, :2], torch.tensor([[0.002, 240.0], [0.005, 247.0]])
+    )
     assert graphs.edge_attr[:, 9:].tolist() == [[1, 1], [1, 1]]

@@ -18,7 +18,9 @@ def messages(num_messages: int) -> pl.DataFrame:
     return random_messages(np.random.default_rng(num_messages), num_messages, ids=4)
 
 
-@pytest.mark.parametrize(("rows", "count"), [(0, 0), (99, 0), (100, 1), (149, 1), (150, 2), (260, 4)])
+@pytest.mark.parametrize(
+    ("rows", "count"), [(0, 0), (99, 0), (100, 1), (149, 1), (150, 2), (260, 4)]
+)
 def test_an_incomplete_tail_makes_no_window(rows: int, count: int) -> None:
     graphs = build_graphs(messages(rows), window=100, stride=50)
     assert len(graphs) == num_windows(rows, 100, 50) == count
@@ -39,7 +41,9 @@ def test_rows_of_a_window_are_consecutive() -> None:
     assert rows.tolist() == [list(range(s, s + 6)) for s in range(0, 17, 4)]
 
 
-@pytest.mark.parametrize(("window", "stride"), [(100, 100), (100, 99), (100, 50), (100, 33), (9, 1)])
+@pytest.mark.parametrize(
+    ("window", "stride"), [(100, 100), (100, 99), (100, 50), (100, 33), (9, 1)]
+)
 def test_reach_is_the_last_window_that_shares_a_message(window: int, stride: int) -> None:
     reach = overlap_reach(window, stride)
     assert reach * stride < window <= (reach + 1) * stride

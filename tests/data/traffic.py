@@ -7,6 +7,7 @@ import polars as pl
 from oracle import Message
 
 from graphids.data.messages import message_table
+from graphids.data.packed import PackedGraphs, build_graphs
 
 
 def random_messages(
@@ -27,7 +28,8 @@ def random_messages(
     payload[np.arange(8) >= dlc[:, None]] = 0
     known = rng.choice(2048, ids, replace=False)
     return message_table(
-        time_ns=1_672_531_200_000_000_000 + np.cumsum(rng.integers(0, largest_gap_ns, num_messages)),
+        time_ns=1_672_531_200_000_000_000
+        + np.cumsum(rng.integers(0, largest_gap_ns, num_messages)),
         arbitration_id=known[rng.choice(ids, num_messages, p=rng.dirichlet(np.ones(ids)))],
         dlc=dlc,
         payload=payload,
@@ -41,5 +43,14 @@ def as_oracle(messages: pl.DataFrame) -> list[Message]:
     columns = ("time_ns", "arbitration_id", "payload", "attack", "attack_type")
     return [
         Message(time_ns, arbitration_id, list(payload), bool(attack), attack_type)
-        for time_ns, arbitration_id, payload, attack, attack_type in messages.select(columns).iter_rows()
+        for time_ns, arbitration_id, payload, attack, attack_type in messages.select(
+            columns
+        ).iter_rows()
     ]
+
+
+def random_graphs(seed: int, num_windows: int, *, window: int = 20, ids: int = 12) -> PackedGraphs:
+    """Graphs of one random capture; about half of the windows hold an attack."""
+    rng = np.random.default_rng(seed)
+    messages = random_messages(rng, num_windows * window, ids=ids, attack_rate=0.7 / window)
+    return build_graphs(messages, window, window)

@@ -23,13 +23,13 @@ class VGAEOutputs(NamedTuple):
     reconstruction: Tensor
     """Reconstructed features ``[V, F]``."""
     canid_logits: Tensor
-    """Logits of the arbitration id ``[V, num_ids]``, or of the M masked nodes alone ``[M, num_ids]``."""
+    """Logits of the id ``[V, num_ids]``, or of the M masked nodes alone ``[M, num_ids]``."""
     neighbourhood: Tensor
     """Predicted mean latent of the out-neighbours ``[V, L]``."""
     z: Tensor
     """Latent nodes ``[V, L]``."""
     kl: Tensor
-    """Divergence of each node's posterior from the standard normal ``[V]``, in nats per dimension."""
+    """Divergence of each node's posterior from the standard normal ``[V]``, nats per dimension."""
     edge_features: Tensor | None
     """Reconstructed edge features ``[E, D]``; none where the convolution does not read edges."""
 
@@ -43,8 +43,7 @@ def neighbour_mean(z: Tensor, edge_index: Tensor) -> Tensor:
 
 
 def gaussian_divergence(predicted: Tensor, actual: Tensor) -> Tensor:
-    """Divergence of the Gaussian of ``predicted [V, L]`` from that of ``actual [V, L]``; never
-    negative.
+    """Divergence of the Gaussian of ``predicted [V, L]`` from ``actual [V, L]``; never negative.
 
     ``0.5 * (ln(det S_a / det S_p) - L + tr(S_a^-1 S_p) + (m_a - m_p)' S_a^-1 (m_a - m_p))`` with
     sample covariances plus the identity (GAD-NR, Roy et al. 2024, with the log-determinant's sign

@@ -46,7 +46,8 @@ class WeightedCrossEntropy(nn.Module):
         super().__init__()
         if not class_weights or min(class_weights) < 0 or max(class_weights) <= 0:
             raise ValueError(
-                f"class_weights must be non-negative, one of them positive (got {tuple(class_weights)})"
+                "class_weights must be non-negative, one of them positive "
+                f"(got {tuple(class_weights)})"
             )
         self.reduction = _checked(reduction)
         self.register_buffer("weight", torch.tensor(class_weights, dtype=torch.float32))
@@ -57,7 +58,7 @@ class WeightedCrossEntropy(nn.Module):
 
 
 class FocalLoss(nn.Module):
-    """Focal loss without class weights (Lin et al. 2017, eq. 4): ``(1 - p_t)^gamma`` times cross-entropy."""
+    """Cross-entropy times ``(1 - p_t)^gamma`` (Lin et al. 2017, eq. 4), without class weights."""
 
     def __init__(self, gamma: float = 2.0, reduction: str = "mean") -> None:
         super().__init__()

@@ -24,6 +24,6 @@ def require_finite(total: Tensor, components: Mapping[str, Tensor], where: str) 
         return
     values = ", ".join(f"{name}={float(value):.6g}" for name, value in components.items())
     raise FloatingPointError(
-        f"{where} is {float(total)} ({values}); lower the learning rate, or check that the features "
-        "are scaled and clipped"
+        f"{where} is {float(total)} ({values}); lower the learning rate, or check that the "
+        "features are scaled and clipped"
     )

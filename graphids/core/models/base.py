@@ -1,4 +1,4 @@
-"""What the graph models share: building once the sizes are known, optimiser, budget, calibration."""
+"""What the graph models share: building once the sizes are known, optimiser, budget."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
+from lightning import Trainer
 from torch import Tensor, nn
 
 from graphids.core.batch import GraphBatch
 from graphids.core.models.checkpoint import safe_load_checkpoint, strip_orig_mod_prefix
 from graphids.core.models.evaluation import ScoringModule, adam
-from graphids.core.models.id_encoding import IdEncoder, IdEncodingCfg, build_encoder, encoding_cfg
+from graphids.core.models.id_encoding import IdEncoder, build_encoder, encoding_cfg
 
 NOT_COMPILED = frozenset({"gps"})
 """Convolutions whose shapes depend on the data in ways that break a compiled graph."""
@@ -63,6 +64,12 @@ class SizedGraphs(Protocol):
         """First edge of each graph and the end ``[G + 1]``."""
 
 
+def attached_data(trainer: Trainer) -> GraphData | None:
+    """Data module that the Trainer was started with, if any; Lightning sets it untyped."""
+    found: GraphData | None = vars(trainer).get("datamodule")
+    return found
+
+
 class GraphModuleBase(ScoringModule):
     """A model of window graphs, built in its constructor or, once, from a data module.
 
@@ -98,8 +105,8 @@ class GraphModuleBase(ScoringModule):
         """
         if not self._built:
             raise RuntimeError(
-                f"{type(self).__name__} has no layers yet; give num_ids and in_channels to the constructor "
-                "or call prepare_from_datamodule(datamodule)"
+                f"{type(self).__name__} has no layers yet; give num_ids and in_channels to the "
+                "constructor or call prepare_from_datamodule(datamodule)"
             )
 
     def prepare_from_datamodule(self, dm: GraphData) -> None:
@@ -125,8 +132,9 @@ class GraphModuleBase(ScoringModule):
 
     def setup(self, stage: str) -> None:
         """Builds from the Trainer's data module where the sizes were not given."""
-        if not self._built and self.trainer.datamodule is not None:
-            self.prepare_from_datamodule(self.trainer.datamodule)
+        datamodule = attached_data(self.trainer)
+        if datamodule is not None:
+            self.prepare_from_datamodule(datamodule)
         self.require_built()
 
     def make_id_encoder(self, num_ids: int) -> IdEncoder:
@@ -215,8 +223,9 @@ class ScoreBasedDetectorMixin(GraphModuleBase):
 
     def on_test_start(self) -> None:
         """Calibrates from the Trainer's data module, where it has one."""
-        if self.trainer.datamodule is not None:
-            self.on_test_setup(self.trainer.datamodule, self.device)
+        datamodule = attached_data(self.trainer)
+        if datamodule is not None:
+            self.on_test_setup(datamodule, self.device)
 
     def on_predict_start(self) -> None:
         """Calibrates from the Trainer's data module, where it has one."""
@@ -225,7 +234,7 @@ class ScoreBasedDetectorMixin(GraphModuleBase):
 
 @contextmanager
 def eval_mode(model: nn.Module) -> Iterator[nn.Module]:
-    """Evaluation mode for the block; afterwards each submodule is in its former mode, whatever happened."""
+    """Evaluation mode for the block; afterwards each submodule is in its former mode again."""
     former = [(module, module.training) for module in model.modules()]
     model.eval()
     try:

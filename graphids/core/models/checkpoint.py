@@ -27,7 +27,7 @@ COMPILED = "_orig_mod."
 
 
 def strip_orig_mod_prefix(state: Mapping[str, Any]) -> dict[str, Any]:
-    """``state`` with every ``_orig_mod.`` that compiling puts into a key removed, wherever it stands."""
+    """``state`` without the ``_orig_mod.`` that compiling puts into keys, wherever it stands."""
     return {key.replace(COMPILED, ""): value for key, value in state.items()}
 
 
@@ -171,7 +171,8 @@ def _rebuild(
     missing = [key for key in missing if not key.startswith(LOSS_PREFIX)]
     if missing or unexpected:
         raise RuntimeError(
-            f"the checkpoint of {path} does not fit its settings: missing {missing}, unexpected {unexpected}"
+            f"the checkpoint of {path} does not fit its settings: "
+            f"missing {missing}, unexpected {unexpected}"
         )
     model.test_threshold = threshold
     return model.eval()

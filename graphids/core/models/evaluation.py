@@ -47,7 +47,7 @@ class ScoreLog:
 def adam(
     parameters: Iterable[nn.Parameter], lr: float, weight_decay: float = 0.0
 ) -> torch.optim.Adam:
-    """Adam over the trained parameters, in one fused kernel where all are floats on a CPU or CUDA device."""
+    """Adam over the trained parameters, in one fused kernel where device and types allow."""
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     fused = all(p.is_floating_point() and p.device.type in {"cpu", "cuda"} for p in trained)
     return torch.optim.Adam(trained, lr=lr, weight_decay=weight_decay, fused=fused)

@@ -49,7 +49,7 @@ class InputEncoder(nn.Module):
 
 
 class ConvBlock(nn.Module):
-    """Convolution, then norm over each graph, ReLU and dropout; a plain block is the convolution alone."""
+    """Convolution, then norm over each graph, ReLU and dropout; a plain block only convolves."""
 
     def __init__(
         self,
@@ -82,10 +82,7 @@ class ConvBlock(nn.Module):
     def _compute(
         self, x: Tensor, edge_index: Tensor, edge_attr: Tensor | None, batch: Tensor | None
     ) -> Tensor:
-        if self.reads_edges:
-            x = self.conv(x, edge_index, edge_attr)
-        else:
-            x = self.conv(x, edge_index)
+        x = self.conv(x, edge_index, edge_attr) if self.reads_edges else self.conv(x, edge_index)
         if self.norm is not None:
             x = self.norm(x, batch)
         return self.tail(x)
@@ -115,7 +112,7 @@ class ConvStack(nn.Module):
         plain_last: bool = False,
         checkpointed: bool = False,
     ) -> None:
-        """Builds one block per target width; a width that ``heads`` does not divide gets one head."""
+        """Builds a block per target width; a width that ``heads`` does not divide gets one head."""
         super().__init__()
         blocks = []
         for position, target in enumerate(targets):
@@ -146,8 +143,7 @@ class ConvStack(nn.Module):
 
 
 def encoder_targets(hidden_dims: Sequence[int] | None, latent_dim: int) -> list[int]:
-    """Widths of the encoder's blocks: ``[max(128, 2L), L]`` without hidden widths, else the hidden
-    ones.
+    """Widths of the encoder's blocks: the hidden ones, or ``[max(128, 2L), L]`` without them.
 
     A last hidden width that equals the latent one is dropped: the heads of mean and variance make
     it.

@@ -21,7 +21,7 @@ def num_folds(mask_rate: float) -> int:
 
 
 def fold_table(folds: int) -> Tensor:
-    """Fold of each rank ``[TABLE_RANKS]``: every run of ``folds`` ranks holds each fold once, shuffled."""
+    """Fold of each rank ``[TABLE_RANKS]``: every run of ``folds`` ranks holds each fold once."""
     generator = torch.Generator().manual_seed(FOLD_SEED)
     blocks = -(-TABLE_RANKS // folds)
     order = torch.rand(blocks, folds, generator=generator).argsort(dim=1)
@@ -53,5 +53,5 @@ def random_mask(
 def hide(
     x: Tensor, ids: Tensor, mask: Tensor, token: Tensor, mask_id: int
 ) -> tuple[Tensor, Tensor]:
-    """Features ``[V, F]`` and ids ``[V]`` with ``token [F]`` and ``mask_id`` at the hidden nodes."""
+    """Features ``[V, F]`` and ids ``[V]``, ``token [F]`` and ``mask_id`` at the hidden nodes."""
     return torch.where(mask.unsqueeze(-1), token, x), ids.masked_fill(mask, mask_id)

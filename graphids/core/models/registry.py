@@ -45,7 +45,8 @@ def resolve_model(path: str, model_type: str | None = None) -> type:
         raise ValueError(f"class_path {path!r} is not registered; known: {', '.join(MODELS)}")
     if model_type is not None and MODELS[path] != model_type:
         raise ValueError(
-            f"the checkpoint holds a {MODELS[path]!r} ({path}), not a {model_type!r}; name its own type"
+            f"the checkpoint holds a {MODELS[path]!r} ({path}), not a {model_type!r}; "
+            "name its own type"
         )
     return _load(path)
 

@@ -12,12 +12,12 @@ from torch_geometric.utils import scatter
 
 
 def graph_mean(values: Tensor, batch: Tensor, num_graphs: int) -> Tensor:
-    """Mean over each graph's nodes ``[G, ...]`` of ``values [V, ...]``; 0 for a graph without a node."""
+    """Mean over each graph's nodes ``[G, ...]`` of ``values [V, ...]``; 0 without a node."""
     return scatter(values, batch, dim=0, dim_size=num_graphs, reduce="mean")
 
 
 def graph_max(values: Tensor, batch: Tensor, num_graphs: int) -> Tensor:
-    """Maximum over each graph's nodes ``[G, ...]`` of ``values [V, ...]``; 0 for a graph without a node."""
+    """Maximum over each graph's nodes ``[G, ...]`` of ``values [V, ...]``; 0 without a node."""
     return scatter(values, batch, dim=0, dim_size=num_graphs, reduce="max")
 
 
@@ -51,12 +51,12 @@ def rayleigh_quotient(x_VF: Tensor, edge_index: Tensor, batch: Tensor, num_graph
 
 
 def mahalanobis(mu_VL: Tensor, mean_L: Tensor, std_L: Tensor) -> Tensor:
-    """Squared distance of each node's mean latent from benign ones ``[V]``, with a diagonal covariance."""
+    """Squared distance of each node's mean latent from benign ones ``[V]``, diagonal covariance."""
     return ((mu_VL - mean_L) / std_L.clamp(min=1e-3)).square().sum(dim=-1)
 
 
 def latent_statistics(z_VL: Tensor, batch: Tensor, num_graphs: int) -> Tensor:
-    """Mean of node means, mean of node deviations, largest and smallest value of each graph ``[G, 4]``."""
+    """Mean of node means and of node deviations, largest and smallest value ``[G, 4]``."""
     mean = graph_mean(z_VL.mean(dim=-1), batch, num_graphs)
     spread = graph_mean(z_VL.std(dim=-1, correction=0), batch, num_graphs)
     largest = graph_max(z_VL.amax(dim=-1), batch, num_graphs)

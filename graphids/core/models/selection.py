@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from graphids.core.batch import GraphBatch
+from graphids.core.losses import VGAEOutputs
 
 
 def select_graphs(batch: GraphBatch, keep: Tensor) -> tuple[GraphBatch, Tensor, Tensor]:
@@ -33,3 +34,16 @@ def select_graphs(batch: GraphBatch, keep: Tensor) -> tuple[GraphBatch, Tensor, 
         graph_index=batch.graph_index[keep],
     )
     return part, nodes, edges
+
+
+def select_outputs(outputs: VGAEOutputs, nodes: Tensor, edges: Tensor) -> VGAEOutputs:
+    """What an autoencoder says of the chosen nodes ``[V]`` and edges ``[E]``."""
+    features = outputs.edge_features
+    return VGAEOutputs(
+        outputs.reconstruction[nodes],
+        outputs.canid_logits[nodes],
+        outputs.neighbourhood[nodes],
+        outputs.z[nodes],
+        outputs.kl[nodes],
+        None if features is None else features[edges],
+    )

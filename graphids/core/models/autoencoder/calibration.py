@@ -87,7 +87,8 @@ class CalibratedDetector(ScoreBasedDetectorMixin):
         self.require_built()
         if not bool(self.score_norm_fitted):
             raise RuntimeError(
-                f"{type(self).__name__} is not calibrated; call on_test_setup(datamodule, device) first"
+                f"{type(self).__name__} is not calibrated; "
+                "call on_test_setup(datamodule, device) first"
             )
 
     @torch.no_grad()
@@ -121,8 +122,9 @@ class CalibratedDetector(ScoreBasedDetectorMixin):
                 total += batch.num_graphs
         if windows.count < MIN_BENIGN:
             raise ValueError(
-                f"calibration needs at least {MIN_BENIGN} benign windows, found {windows.count} of {total}; "
-                "use a data set with more validation windows or a smaller stride"
+                f"calibration needs at least {MIN_BENIGN} benign windows, "
+                f"found {windows.count} among {total}; use a data set with more validation "
+                "windows or a smaller stride"
             )
         mean, std = latent.mean_and_std()
         self.mu_mean.copy_(mean)
@@ -153,9 +155,9 @@ class CalibratedDetector(ScoreBasedDetectorMixin):
             device: Where the model is moved and the batch goes.
 
         Returns:
-            ``errors [G, 3]`` = mean node error, Mahalanobis distance and divergence; ``conf [G,
-            1]`` = 1 / (1 + mean node error); ``z_stats [G, 4]``; ``spike`` (largest node error),
-            ``affinity`` and ``rq`` ``[G, 1]``.
+            ``errors [G, 3]`` = mean node error, Mahalanobis distance and divergence;
+            ``conf [G, 1]`` = 1 / (1 + mean node error); ``z_stats [G, 4]``; ``spike`` (largest
+            node error), ``affinity`` and ``rq`` ``[G, 1]``.
 
         Raises:
             RuntimeError: ``on_test_setup`` has not run.

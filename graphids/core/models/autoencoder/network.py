@@ -40,7 +40,7 @@ class VGAENetwork(nn.Module):
         checkpointed: bool,
         compiled: bool,
     ) -> None:
-        """Builds the layers; ``id_encoder`` has a row more than the vocabulary, that of a hidden node."""
+        """Builds the layers; ``id_encoder`` has one row more than the vocabulary: a hidden node."""
         super().__init__()
         self.num_ids = num_ids
 
@@ -79,8 +79,7 @@ class VGAENetwork(nn.Module):
         batch: Tensor | None,
         node_id: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Latent ``z [V, L]``, its divergence from the standard normal ``[V]`` and its mean ``[V,
-        L]``.
+        """Latent ``z [V, L]``, its divergence ``[V]`` from the standard normal, mean ``[V, L]``.
 
         The latent is sampled in training and is the mean otherwise, so that scores are
         deterministic.

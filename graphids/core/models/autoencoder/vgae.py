@@ -24,7 +24,7 @@ from graphids.core.models.checks import (
 )
 from graphids.core.models.id_encoding import IdEncodingCfg, encoding_cfg
 from graphids.core.models.layers import CONV_TYPES, encoder_targets
-from graphids.core.models.selection import select_graphs
+from graphids.core.models.selection import select_graphs, select_outputs
 
 SCALES: Mapping[str, tuple[int, list[int] | None]] = {"small": (64, [64]), "large": (128, [128])}
 """Latent width and hidden widths of each scale."""
@@ -108,6 +108,8 @@ class VGAE(CalibratedDetector):
     evaluation the latent is its mean and complementary fixed masks hide every node exactly once, so
     a score is deterministic and does not depend on the other windows of the batch.
     """
+
+    fold_table: Tensor
 
     def __init__(
         self,
@@ -238,14 +240,14 @@ class VGAE(CalibratedDetector):
         return loss, terms
 
     def training_step(self, batch: GraphBatch, batch_idx: int) -> Tensor:
-        """Loss of a batch; logs ``train_loss`` and its terms ``train_recon``, ``train_canid``, ..."""
+        """Loss of a batch; logs ``train_loss`` and its terms, such as ``train_recon``."""
         loss, terms = self.compute_loss(batch)
         values = {f"train_{name}": value for name, value in terms.items()}
         self.log_epoch({"train_loss": loss.detach(), **values}, batch.num_graphs)
         return loss
 
     def validation_step(self, batch: GraphBatch, batch_idx: int) -> None:
-        """Logs ``val_loss``, the task loss of the benign windows, and errors of each class.
+        """Logs ``val_loss``, the task loss of benign windows, and the error of each class.
 
         Labels of attacks select nothing: they only split off what ``val_loss`` must not see. One
         fixed mask hides the nodes, so equal weights give equal losses.
@@ -264,9 +266,7 @@ class VGAE(CalibratedDetector):
             return
         if count < batch.num_graphs:
             batch, nodes, edges = select_graphs(batch, benign)
-            kept_edges = None if outputs.edge_features is None else outputs.edge_features[edges]
-            outputs = VGAEOutputs(*(part[nodes] for part in outputs[:5]), kept_edges)
-            mask = mask[nodes]
+            outputs, mask = select_outputs(outputs, nodes, edges), mask[nodes]
         loss, _ = self._task_loss(outputs, batch, mask)
         self.log_epoch({"val_loss": loss}, count)
 

@@ -33,8 +33,7 @@ def build_mlp_body(state_dim: int, hidden_dim: int, num_layers: int) -> nn.Seque
 
 
 class FusionModuleBase(ScoringModule):
-    """A head over the states of windows; a state is a TensorDict of features, labels and attack
-    codes.
+    """A head over the states of windows: TensorDicts of features, labels and attack codes.
 
     Inputs are standardised by buffers that ``fit_features`` fills from training states; before,
     they are the identity. A subclass gives ``forward_scores`` and records ``lr`` and
@@ -53,8 +52,7 @@ class FusionModuleBase(ScoringModule):
 
     @torch.no_grad()
     def fit_features(self, td: TensorDict) -> None:
-        """Takes mean and deviation of the training states ``[N, state_dim]``; a constant column
-        keeps 1.
+        """Takes mean and deviation of training states ``[N]``; a constant column keeps 1.
 
         Raises:
             ValueError: The states have another width than the head.

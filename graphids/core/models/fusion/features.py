@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def feature_keys(td: TensorDict) -> list[tuple[str, ...]]:
-    """Keys of the features: nested leaves in lexicographic order; plain string keys are metadata."""
+    """Keys of the features, sorted: nested leaves. Plain string keys are metadata."""
     keys = td.keys(include_nested=True, leaves_only=True)
     return sorted(key for key in keys if isinstance(key, tuple))
 

@@ -64,5 +64,5 @@ class MLPFusionModule(FusionModuleBase):
 
     @torch.no_grad()
     def predict_scores(self, td: TensorDict) -> Tensor:
-        """Probability of an attack ``[N]``, float64: in float32 confident windows would tie at 1."""
+        """Probability of an attack ``[N]``, float64: float32 would tie confident windows at 1."""
         return torch.sigmoid(self.logits(td).double())

@@ -28,10 +28,10 @@ class WeightedAvgConfig:
 
 
 class WeightedAvgModule(FusionModuleBase):
-    """``(1 - alpha) * (1 - vgae confidence) + alpha * P(attack)`` with ``alpha = sigmoid(w)``, from
-    one half.
+    """``(1 - alpha) * (1 - vgae confidence) + alpha * P(attack)``, ``alpha = sigmoid(w)``.
 
-    Both terms rise with the anomaly. It reads the raw values: they are on one scale already.
+    ``alpha`` starts at one half. Both terms rise with the anomaly. It reads raw values: they are
+    on one scale already.
     """
 
     def __init__(

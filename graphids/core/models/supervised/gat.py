@@ -8,12 +8,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.nn import JumpingKnowledge, MultiAggregation
 
 from graphids.core.batch import GraphBatch
 from graphids.core.losses import CrossEntropy
 from graphids.core.losses.finite import require_finite
-from graphids.core.models.base import GraphModuleBase, eval_mode, try_compile
+from graphids.core.models.base import GraphModuleBase, eval_mode
 from graphids.core.models.checks import (
     require_at_least_one,
     require_choice,
@@ -22,7 +21,8 @@ from graphids.core.models.checks import (
     require_share,
 )
 from graphids.core.models.id_encoding import IdEncodingCfg, encoding_cfg
-from graphids.core.models.layers import CONV_TYPES, ConvBlock, InputEncoder
+from graphids.core.models.layers import CONV_TYPES
+from graphids.core.models.supervised.network import GATNetwork
 
 SCALES: Mapping[str, tuple[int, int, int]] = {"small": (24, 2, 4), "large": (64, 3, 8)}
 """Hidden width per head, layers and heads of each scale."""
@@ -159,83 +159,48 @@ class GAT(GraphModuleBase):
 
     def _build(self) -> None:
         settings = self.hparams
-        preset = SCALES.get(settings["scale"], FALLBACK_SCALE)
-        hidden = settings["hidden"] or preset[0]
-        num_layers = settings["layers"] or preset[1]
-        heads = settings["heads"] or preset[2]
-        width = hidden * heads
-        self.input = InputEncoder(
-            self.make_id_encoder(settings["num_ids"]), settings["in_channels"], settings["proj_dim"]
+        hidden, layers, heads = SCALES.get(settings["scale"], FALLBACK_SCALE)
+        self.net = GATNetwork(
+            self.make_id_encoder(settings["num_ids"]),
+            in_channels=settings["in_channels"],
+            num_classes=settings["num_classes"],
+            edge_dim=settings["edge_dim"],
+            conv_type=settings["conv_type"],
+            hidden=settings["hidden"] or hidden,
+            num_layers=settings["layers"] or layers,
+            heads=settings["heads"] or heads,
+            fc_layers=settings["fc_layers"],
+            aggregations=settings["pool_aggrs"] or ["mean"],
+            proj_dim=settings["proj_dim"],
+            dropout=settings["dropout"],
+            checkpointed=settings["gradient_checkpointing"],
+            compiled=settings["compile_model"],
         )
-        blocks: list[nn.Module] = [
-            ConvBlock(
-                settings["conv_type"],
-                self.input.out_dim if layer == 0 else width,
-                width,
-                heads=heads,
-                edge_dim=settings["edge_dim"],
-                dropout=settings["dropout"],
-                norm=False,
-                checkpointed=settings["gradient_checkpointing"],
-            )
-            for layer in range(num_layers)
-        ]
-        if settings["compile_model"]:
-            blocks = [try_compile(block, conv_type=settings["conv_type"]) for block in blocks]
-        self.convs = nn.ModuleList(blocks)
-        self.jump = JumpingKnowledge("lstm", channels=width, num_layers=num_layers)
-        aggregations = settings["pool_aggrs"] or ["mean"]
-        self.pool = MultiAggregation(aggregations)
-        self.head = _head(
-            width * len(aggregations),
-            settings["num_classes"],
-            settings["fc_layers"],
-            settings["dropout"],
-        )
-
-    def _node_inputs(self, batch: GraphBatch) -> Tensor:
-        """Ids and features of the nodes as the first convolution reads them ``[V, in]``."""
-        self.require_built()
-        ids = batch.node_id if self.input.id_encoder.reads == "node_id" else batch.arbitration_id
-        return self.input(ids, batch.x)
-
-    def layer_outputs(self, batch: GraphBatch) -> list[Tensor]:
-        """Nodes after each convolution, ``[V, H]`` each."""
-        x = self._node_inputs(batch)
-        outputs = []
-        for conv in self.convs:
-            x = conv(x, batch.edge_index, batch.edge_attr, batch.batch)
-            outputs.append(x)
-        return outputs
-
-    def embed(self, batch: GraphBatch) -> Tensor:
-        """Pooled windows ``[G, H * aggregations]``."""
-        nodes = self.jump(self.layer_outputs(batch))
-        return self.pool(nodes, batch.batch, dim_size=batch.num_graphs)
 
     def forward(
         self, batch: GraphBatch, *, return_embedding: bool = False
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Logits ``[G, K]``, and the pooled windows where they are asked for."""
-        embedding = self.embed(batch)
-        logits = self.head(embedding)
+        self.require_built()
+        logits, embedding = self.net(batch)
         return (logits, embedding) if return_embedding else logits
+
+    def layer_outputs(self, batch: GraphBatch) -> list[Tensor]:
+        """Nodes after each convolution, ``[V, H]`` each."""
+        self.require_built()
+        return self.net.layer_outputs(batch)
 
     def attention_weights(self, batch: GraphBatch) -> list[tuple[Tensor, Tensor]]:
         """Edges with loops ``[2, E']`` and their weights ``[E', heads]`` in each layer."""
-        inputs = [self._node_inputs(batch), *self.layer_outputs(batch)[:-1]]
-        return [
-            conv.attention(x, batch.edge_index, batch.edge_attr)
-            for conv, x in zip(self.convs, inputs, strict=True)
-        ]
+        self.require_built()
+        return self.net.attention_weights(batch)
 
+    @torch.no_grad()
     def predict_scores(self, batch: GraphBatch) -> Tensor:
-        """Probability of an attack ``[G]``, float64.
-
-        A float32 softmax is 1 from a logit difference of 17 on, and confident windows would tie.
-        """
-        logits = self.head(self.embed(batch)).double()
-        return logits.softmax(dim=-1)[:, 1:].sum(dim=-1)
+        """Probability of an attack ``[G]``, float64, in evaluation mode."""
+        self.require_built()
+        with eval_mode(self):
+            return _attack_probability(self.net(batch)[0])
 
     @property
     def decision_threshold(self) -> float:
@@ -248,7 +213,8 @@ class GAT(GraphModuleBase):
         Raises:
             FloatingPointError: The loss is not finite.
         """
-        logits = self.head(self.embed(batch))
+        self.require_built()
+        logits, _ = self.net(batch)
         loss = self.loss_fn(logits, batch.y, graph=batch)
         require_finite(loss, {"loss": loss, "largest_logit": logits.abs().max()}, "GAT loss")
         return loss, logits
@@ -265,7 +231,7 @@ class GAT(GraphModuleBase):
         """Logs ``val_loss`` and ``val_acc``; the epoch's end logs ``val_auroc``."""
         loss, logits = self.compute_loss(batch)
         self.log_epoch({"val_loss": loss, "val_acc": _accuracy(logits, batch.y)}, batch.num_graphs)
-        self.collect_validation(logits.double().softmax(dim=-1)[:, 1:].sum(dim=-1), batch.y)
+        self.collect_validation(_attack_probability(logits), batch.y)
 
     @torch.no_grad()
     def extract_features(self, batch: GraphBatch, device: torch.device | str) -> dict[str, Tensor]:
@@ -276,12 +242,14 @@ class GAT(GraphModuleBase):
             device: Where the model is.
 
         Returns:
-            ``probs [G, K]``; ``conf [G, 1]`` = 1 minus the entropy over that of a coin, in ``[0,
-            1]``; ``emb_stats [G, 4]`` = mean, deviation, maximum and minimum of the pooled window.
+            ``probs [G, K]``; ``conf [G, 1]`` = 1 minus the entropy over that of a coin;
+            ``emb_stats [G, 4]`` = mean, deviation, maximum and minimum of the pooled window.
         """
+        self.require_built()
+        self.to(device)
         with eval_mode(self):
-            embedding = self.embed(batch.to(device))
-            probs = self.head(embedding).double().softmax(dim=-1)
+            logits, embedding = self.net(batch.to(device))
+        probs = logits.double().softmax(dim=-1)
         entropy = -(probs * (probs + 1e-8).log()).sum(dim=-1, keepdim=True)
         stats = (embedding.mean(-1), embedding.std(-1), embedding.amax(-1), embedding.amin(-1))
         return {
@@ -291,12 +259,13 @@ class GAT(GraphModuleBase):
         }
 
 
-def _head(width: int, num_classes: int, fc_layers: int, dropout: float) -> nn.Sequential:
-    """Linear layers of equal width with ReLU and dropout, then the logits."""
-    layers: list[nn.Module] = []
-    for _ in range(fc_layers - 1):
-        layers += [nn.Linear(width, width), nn.ReLU(), nn.Dropout(dropout)]
-    return nn.Sequential(*layers, nn.Linear(width, num_classes))
+def _attack_probability(logits: Tensor) -> Tensor:
+    """Share of every class but the benign first ``[G]``, of logits ``[G, K]``.
+
+    In float64: a float32 softmax is 1 from a logit difference of 17 on, and confident windows would
+    tie.
+    """
+    return logits.double().softmax(dim=-1)[:, 1:].sum(dim=-1)
 
 
 def _accuracy(logits: Tensor, y: Tensor) -> Tensor:

@@ -1,0 +1,116 @@
+"""On a cluster: the launcher's file, and a job on a head with dashboard and token."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from ray.autoscaler._private.util import prepare_config, validate_config
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+
+
+def test_the_cluster_file_is_what_the_launcher_accepts() -> None:
+    """By Ray 2.60's own schema; ``ray.autoscaler._private`` may move in another version."""
+    config = yaml.safe_load((ROOT / "ray_cluster.yaml").read_text())
+    validate_config(prepare_config(config))
+    head = " ".join(config["head_start_ray_commands"])
+    assert "--num-cpus=0" in head, "the head runs no trials"
+    assert "--dashboard-host=127.0.0.1" in head
+    assert "RAY_AUTH_MODE=token" in head
+    assert "RAY_AUTH_MODE=token" in " ".join(config["worker_start_ray_commands"])
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def head(tmp_path: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """A head with dashboard and token on loopback: its dashboard's address and the environment."""
+    token = tmp_path / "token"
+    token.write_text("0123456789abcdef" * 4)
+    token.chmod(0o600)
+    environment = {
+        **os.environ,
+        "PATH": f"{BIN}:{os.environ['PATH']}",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(token),
+        "HOME": str(tmp_path),
+    }
+    port, dashboard = free_port(), free_port()
+    process = subprocess.Popen(
+        [
+            BIN / "ray", "start", "--head", "--block", "--num-cpus=2", f"--port={port}",
+            "--include-dashboard=true", "--dashboard-host=127.0.0.1",
+            f"--dashboard-port={dashboard}", "--node-ip-address=127.0.0.1",
+        ],
+        env=environment,
+        stdout=(tmp_path / "head.log").open("w"),
+        stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    address = f"http://127.0.0.1:{dashboard}"
+    try:
+        deadline = time.monotonic() + 90
+        while time.monotonic() < deadline and process.poll() is None:
+            listed = subprocess.run(
+                [BIN / "ray", "job", "list", "--address", address],
+                env=environment, capture_output=True, check=False,
+            )  # fmt: skip
+            if listed.returncode == 0:
+                break
+            time.sleep(1)
+        else:
+            pytest.fail(f"the head did not come up:\n{(tmp_path / 'head.log').read_text()}")
+        yield address, environment
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(900)
+def test_a_submitted_job_runs_the_smoke_grid(
+    head: tuple[str, dict[str, str]], tmp_path: Path
+) -> None:
+    address, environment = head
+    submitted = subprocess.run(
+        [
+            BIN / "ray", "job", "submit", "--address", address, "--working-dir", ".", "--",
+            "python", "grids/main.py", "run", "smoke",
+        ],
+        cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert submitted.returncode == 0, submitted.stdout[-4000:] + submitted.stderr[-4000:]
+    assert "sim_small / test_01_known_vehicle_known_attack" in submitted.stdout
+    # The store of a job is not in its working directory, a temporary copy.
+    store = tmp_path / "graphids-runs"
+    table = subprocess.run(
+        [sys.executable, ROOT / "grids" / "main.py", "table", "smoke", "--store", store, "--json"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    rows = json.loads(table.stdout)
+    assert {row["variant"] for row in rows} >= {"ce", "focal", "vgae", "mlp", "weighted_avg"}
+
+
+@pytest.mark.cluster
+def test_without_the_token_the_head_refuses(head: tuple[str, dict[str, str]]) -> None:
+    address, environment = head
+    stranger = {k: v for k, v in environment.items() if not k.startswith("RAY_AUTH")}
+    stranger |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "f" * 64}
+    listed = subprocess.run(
+        [BIN / "ray", "job", "list", "--address", address],
+        env=stranger, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert listed.returncode != 0
