@@ -22,7 +22,8 @@ def main() -> None:
         # Tune's own log files are never read, and writing them costs most of an empty trial.
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
         "TUNE_GLOBAL_CHECKPOINT_S": "60",
-        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        # A trial without a GPU of its own must not see the others'.
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
     }
     if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
         # A job works in a temporary copy of its folder, which changes with every edit.

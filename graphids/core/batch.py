@@ -1,7 +1,7 @@
 """What a model may read from a batch of window graphs: attributes, shapes and units.
 
-Shape legend, used in every docstring of the package: ``G`` graphs, ``V`` nodes, ``E`` edges, ``F`` node
-features (35), ``D`` edge features (11), ``K`` classes, ``H`` hidden width.
+Shape legend, used in every docstring of the package: ``G`` graphs, ``V`` nodes, ``E`` edges, ``F``
+node features (35), ``D`` edge features (11), ``K`` classes, ``H`` hidden width.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class GraphBatch:
     y: Tensor
     """1 where the window holds an attack message, else 0 ``[G]``, int64."""
     attack_type: Tensor
-    """Most frequent attack code among the window's attack messages, 0 without one ``[G]``, int64."""
+    """Most frequent attack code of the window's attack messages, 0 without one ``[G]``, int64."""
     graph_index: Tensor
     """Position of each graph in the packed dataset that it came from ``[G]``, int64."""
 

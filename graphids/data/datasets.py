@@ -27,6 +27,7 @@ TRAIN_SUBSETS = ("train_01_attack_free", "train_02_with_attacks")
 SUFFIXES = (".csv", ".csv.gz")
 """Endings of the files that are captures."""
 
+
 class DatasetError(ValueError):
     """A dataset that cannot be opened: the message names it and the way out."""
 
@@ -76,9 +77,7 @@ class Dataset:
     """What a reader of results has to know: missing subsets, captures left out."""
 
 
-def open_dataset(
-    name: str, data_root: Path | None, *, digest_cache: Path | None = None
-) -> Dataset:
+def open_dataset(name: str, data_root: Path | None, *, digest_cache: Path | None = None) -> Dataset:
     """Dataset of this name. Nothing is parsed or generated before ``Capture.read``.
 
     Captures of identical content are used once: the training copy where there is one, else the
@@ -169,9 +168,7 @@ def _captures(name: str, root: Path, subset: str) -> list[Capture]:
     paths = [
         path
         for path in (root / subset).rglob("*")
-        if path.name.lower().endswith(SUFFIXES)
-        and not path.name.startswith(".")
-        and path.is_file()
+        if path.name.lower().endswith(SUFFIXES) and not path.name.startswith(".") and path.is_file()
     ]
     captures = [
         Capture(dataset=name, subset=subset, name=path.relative_to(root).as_posix(), source=path)

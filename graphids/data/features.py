@@ -1,19 +1,20 @@
 """The 35 node and 11 edge features of window graphs, for many windows at once.
 
-Works on plain arrays ``[g, W]``: ``g`` windows of ``W`` messages. Messages are grouped by one sort per
-window of a key that holds arbitration id and position, so that the messages of a node lie together in
-order of time; every statistic is then a reduction over contiguous runs.
+Works on plain arrays ``[g, W]``: ``g`` windows of ``W`` messages. One sort per window, of a key
+that holds arbitration id and position, puts the messages of a node together in order of time; every
+statistic is then a reduction over contiguous runs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from graphids.data.topology import run_starts, topology, with_end
+from graphids.data.topology import key_type, run_starts, topology, with_end
 
 NODE_FEATURES: tuple[str, ...] = (
     *(f"byte_{i}_mean" for i in range(8)),
@@ -130,12 +131,11 @@ def _group(arbitration_id: NDArray[np.uint32]) -> _Groups:
     """Sorts the messages of each window by arbitration id, those of one id by time."""
     g, window = arbitration_id.shape
     bits = (window - 1).bit_length()
-    largest = (int(arbitration_id.max()) + 1) << bits
-    dtype = np.uint32 if largest <= 2**32 else np.uint64
-    key = (arbitration_id.astype(dtype) << dtype(bits)) | np.arange(window, dtype=dtype)
+    dtype = key_type(int(arbitration_id.max()).bit_length() + bits)
+    key = (arbitration_id.astype(dtype) << bits) | np.arange(window, dtype=dtype)
     key.sort(axis=1)
-    position = (key & dtype((1 << bits) - 1)).astype(np.int64)
-    sorted_id = key >> dtype(bits)
+    position = (key & ((1 << bits) - 1)).astype(np.int64)
+    sorted_id = key >> bits
     is_first = run_starts(sorted_id)
     row = (position + np.arange(g)[:, None] * window).ravel()
     node = np.empty(g * window, dtype=np.int64)
@@ -150,20 +150,48 @@ def _group(arbitration_id: NDArray[np.uint32]) -> _Groups:
 
 
 def _byte_features(groups: _Groups, payload: NDArray[np.uint8], x: NDArray[np.float32]) -> None:
-    """Fills the columns that describe payload bytes, from bytes grouped by node ``[M, 8]``.
-
-    Power sums are integers, hence exact in float64. They are moved to the nearest integer to the mean,
-    which leaves central moments without cancellation.
-    """
-    n = groups.count[:, None].astype(np.float64)
+    """Fills the columns that describe payload bytes, from bytes grouped by node ``[M, 8]``."""
+    count = groups.count
     values = payload.astype(np.float64)
     squares = values * values
     member = sparse.csr_array(
         (np.ones(len(payload)), np.arange(len(payload)), groups.start),
-        shape=(len(n), len(payload)),
+        shape=(len(count), len(payload)),
     )
-    s1, s2 = member @ values, member @ squares
-    s3, s4 = member @ np.multiply(values, squares, out=values), member @ (squares * squares)
+    sums = (
+        member @ values,
+        member @ squares,
+        member @ np.multiply(values, squares, out=values),
+        member @ np.multiply(squares, squares, out=squares),
+    )
+    deviation, skew, kurtosis = _shapes(np.repeat(count, 8), [total.ravel() for total in sums])
+    x[:, 0:8] = sums[0] / count[:, None]
+    x[:, 8:16] = deviation.reshape(-1, 8)
+    x[:, 16:24] = _ranges(groups, payload)
+    x[:, 25] = groups.sums(_entropy(payload)) / count
+    x[:, 26] = skew.reshape(-1, 8).mean(axis=1)
+    x[:, 27] = kurtosis.reshape(-1, 8).mean(axis=1)
+    x[:, 30] = _change_rate(groups, payload)
+
+
+def _shapes(
+    count: NDArray[np.int64], power_sums: Sequence[NDArray[np.float64]]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Sample standard deviation, skewness and excess kurtosis of ``B`` samples of integers.
+
+    Power sums of integers are exact in float64. They are moved to the nearest integer to the mean,
+    still exactly, which leaves central moments without cancellation.
+
+    Args:
+        count: values of each sample ``[B]``.
+        power_sums: sums of their first to fourth powers, each ``[B]``.
+
+    Returns:
+        Three arrays ``[B]``, 0 where a sample does not vary; the last two clipped to -10 .. 10.
+    """
+    varies = np.flatnonzero(count * power_sums[1] > power_sums[0] ** 2)
+    n = count[varies].astype(np.float64)
+    s1, s2, s3, s4 = (values[varies] for values in power_sums)
     mean = s1 / n
     c = np.rint(mean)
     d = mean - c
@@ -173,21 +201,18 @@ def _byte_features(groups: _Groups, payload: NDArray[np.uint8], x: NDArray[np.fl
     m2 = e2 - d * d
     m3 = e3 - d * (3 * e2 - 2 * d * d)
     m4 = e4 - d * (4 * e3 - d * (6 * e2 - 3 * d * d))
-    varies = e2 > 0
-    m2 = np.where(varies, m2, 1.0)
-    skew = np.where(varies, m3 / (m2 * np.sqrt(m2)), 0.0)
-    kurtosis = np.where(varies, m4 / (m2 * m2) - 3.0, 0.0)
-    x[:, 0:8] = mean
-    x[:, 8:16] = np.where(varies, np.sqrt(m2 * (n / np.maximum(n - 1, 1))), 0.0)
-    x[:, 16:24] = _ranges(groups, payload)
-    x[:, 25] = groups.sums(_entropy(payload)) / n[:, 0]
-    x[:, 26] = skew.clip(-10, 10).mean(axis=1)
-    x[:, 27] = kurtosis.clip(-10, 10).mean(axis=1)
-    x[:, 30] = _change_rate(groups, payload)
+    shapes = (
+        np.sqrt(m2 * (n / (n - 1))),
+        np.clip(m3 / (m2 * np.sqrt(m2)), -10, 10),
+        np.clip(m4 / (m2 * m2) - 3, -10, 10),
+    )
+    deviation, skew, kurtosis = np.zeros((3, len(count)))
+    deviation[varies], skew[varies], kurtosis[varies] = shapes
+    return deviation, skew, kurtosis
 
 
 def _entropy(payload: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Entropy of each message's bytes taken as a distribution ``[M]``, in nats; 0 for all-zero bytes.
+    """Entropy in nats of each message's bytes taken as a distribution ``[M]``; 0 for zero bytes.
 
     Written as ln s - (sum b ln b) / s with s the sum of the bytes.
     """

@@ -1,6 +1,6 @@
 """Batches of packed graphs under a budget of nodes and edges, gathered by ``index_select``.
 
-An epoch holds every graph exactly once. No graph is skipped: one that no batch can hold is an error.
+An epoch holds every graph exactly once. None is skipped: one that no batch can hold is an error.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def gather_batch(graphs: PackedGraphs, index: Tensor) -> GraphBatch:
 def _gather_edges(graphs: PackedGraphs, index: Tensor, first_node: Tensor) -> tuple[Tensor, Tensor]:
     """Edges of the graphs at ``index`` ``[n]``, whose nodes begin at ``first_node`` ``[n]``.
 
-    Windows of one length have equally many edges, so that graph ``i`` is slab ``i``: copying slabs is
-    several times faster than copying edges.
+    Windows of one length have equally many edges, so that graph ``i`` is slab ``i``: copying slabs
+    is several times faster than copying edges.
 
     Returns:
         ``edge_index`` ``[2, E]``, numbered in the batch, and ``edge_attr`` ``[E, D]``.
@@ -67,8 +67,8 @@ def _gather_edges(graphs: PackedGraphs, index: Tensor, first_node: Tensor) -> tu
 class BudgetLoader:
     """Iterates over graphs in batches that hold at most the budget; may be iterated again.
 
-    With a generator each epoch has a new order and new batches. ``len()`` is the number of batches of
-    the next iteration, and drawing it does not change what that iteration yields.
+    With a generator each epoch has a new order and new batches. ``len()`` is the number of batches
+    of the next iteration, and asking for it does not change what that iteration yields.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
 """Text fields of CAN logs to numbers: a whole column at once, and one field at a time.
 
 A column function reads the usual spelling of all rows together. The few fields of another spelling
-go through the function for one field, which knows every accepted one and says what is wrong with the
-others. No value passes through a float.
+go through the function for one field, which knows every accepted one and says what is wrong with
+the others. No value passes through a float.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ import numpy as np
 from graphids.data.messages import MAX_EXTENDED_ID, PAYLOAD_BYTES
 
 NS_DIGITS = 9
-_MAX_SECONDS = 9_223_372_035  # one more second does not fit into int64 nanoseconds with any fraction
+_MAX_SECONDS = (
+    9_223_372_035  # one more second does not fit into int64 nanoseconds with any fraction
+)
 _MAX_TRUNCATED = 9  # decimals beyond the ninth that the column pass drops by itself
 _NO_DIGIT = 255
 _SPACE = b" \t\r\v\f"

@@ -1,4 +1,4 @@
-"""Log files as blocks of whole lines, split into fields; and what to say of a line that is wrong."""
+"""Log files as blocks of whole lines, split into fields; what to say of a line that is wrong."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import io
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -73,7 +74,7 @@ class Lines:
         cuts = [start - 1, *(commas[first + k] for k in range(num_columns - 1)), end]
         columns = [
             Fields(text=self.text, start=left + 1, end=right).stripped()
-            for left, right in zip(cuts, cuts[1:], strict=False)
+            for left, right in pairwise(cuts)
         ]
         return rows, columns, broken
 
@@ -134,7 +135,7 @@ class _Gunzip(io.RawIOBase):
     def __init__(self, path: Path) -> None:
         """Opens ``path``, which is known to be gzip."""
         self._path = path
-        self._stream = gzip.open(path)
+        self._stream = gzip.open(path)  # noqa: SIM115  close() closes it
 
     def readable(self) -> bool:
         """It is for reading."""

@@ -1,7 +1,7 @@
 """CAN logs in, canonical message tables out; and the way back for the simulator.
 
-The header line chooses the dialect; one function reads each dialect. A row that cannot be read stops
-the read: nothing is guessed, padded or skipped, except blank lines.
+The header line chooses the dialect; one function reads each dialect. A row that cannot be read
+stops the read: nothing is guessed, padded or skipped, except blank lines.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import BinaryIO
 
 import numpy as np
 import polars as pl
@@ -106,9 +105,7 @@ def _read_can_train_and_test(
     parts: list[list[np.ndarray]] = []
     for lines in blocks:
         rows, fields, broken = lines.split(len(columns))
-        read = {
-            name: parsers[name](column) for name, column in zip(columns, fields, strict=True)
-        }
+        read = {name: parsers[name](column) for name, column in zip(columns, fields, strict=True)}
         places = [broken] if broken else []
         places += [
             Place(row=column.failure[0], column=name, reason=column.failure[1])
@@ -169,7 +166,7 @@ def _unwritable(messages: pl.DataFrame, path: Path) -> str | None:
 
 def _csv_text(messages: pl.DataFrame) -> bytes:
     """The table as text: nine decimals, three or eight digits of id, upper-case hexadecimal."""
-    time, ids = pl.col("time_ns"), pl.col("arbitration_id")
+    time = pl.col("time_ns")
     digits = np.frombuffer(messages["payload"].to_numpy().tobytes().hex().upper().encode(), "S16")
     text = messages.select(
         timestamp=pl.format(

@@ -197,8 +197,8 @@ def build_graphs(
 ) -> PackedGraphs:
     """Turns the messages of one capture into window graphs.
 
-    Window ``k`` holds the messages ``k * stride .. k * stride + window`` in order of time; an incomplete
-    tail is dropped, so that a short capture gives no graph at all.
+    Window ``k`` holds the messages ``k * stride .. k * stride + window`` in order of time; an
+    incomplete tail is dropped, so that a short capture gives no graph at all.
 
     Args:
         messages: message table of one capture.

@@ -1,7 +1,7 @@
 """Feature scaling fitted on benign training windows alone.
 
-A scaler shifts and divides each feature; which centre and spread it takes is one function of the table
-``ESTIMATORS``. Attack windows never bear on it, nor do windows outside training.
+A scaler shifts and divides each feature; which centre and spread it takes is one function of the
+table ``ESTIMATORS``. Attack windows never bear on it, nor do windows outside training.
 """
 
 from __future__ import annotations

@@ -62,17 +62,18 @@ def simulate_capture(config: CaptureConfig) -> pl.DataFrame:
 
 
 def attack_spans(config: CaptureConfig, rng: np.random.Generator) -> Spans:
-    """When the attacker is active: once in each equal part of the time after the lead-in."""
+    """When the attacker is active: once, not at once, in each equal part after the lead-in."""
     lead_in = config.lead_in_ms * MS
     part = (config.duration_ms * MS - lead_in) // config.intervals
     active = part * config.active_percent // 100
-    offsets = rng.integers(0, part - active + 1, size=config.intervals).tolist()
+    idle = part - active
+    offsets = rng.integers(idle // 5, idle + 1, size=config.intervals).tolist()
     starts = [lead_in + place * part + offset for place, offset in enumerate(offsets)]
     return [(start, start + active) for start in starts]
 
 
 def simulation_digest(name: str) -> str:
-    """Sha256 over the generator's version and the settings of a simulated dataset; generates nothing.
+    """Sha256 over the generator's version and a dataset's settings; generates nothing.
 
     Raises:
         KeyError: no simulated dataset has this name.

@@ -1,4 +1,4 @@
-"""Attacks on simulated traffic: what an attacker adds, takes away or changes before the bus decides.
+"""Attacks on simulated traffic: what is added, removed or changed before the bus decides.
 
 Only messages that the attacker sends are labelled. A suppressed message leaves no row, as in
 can-train-and-test, so a capture with suppression alone has no attack rows: its test subset has one
@@ -78,7 +78,7 @@ def attack(name: str, scene: Scene) -> Traffic:
 def dos(scene: Scene) -> Traffic:
     """Id 000, which wins every arbitration, at a high rate."""
     times = scene.flood_times()
-    return join([scene.traffic, _forged(times, np.int64(0), np.int64(8), np.zeros((1, 8)))])
+    return join([scene.traffic, _forged(times, np.array(0), np.array(8), np.zeros((1, 8)))])
 
 
 def fuzzing(scene: Scene) -> Traffic:
@@ -88,7 +88,7 @@ def fuzzing(scene: Scene) -> Traffic:
     own = np.array([kind.arbitration_id for kind in scene.vehicle.messages])
     ids = np.where(rng.integers(0, 4, size=len(times)) == 0, rng.choice(own, len(times)), ids)
     payload = rng.integers(0, 256, size=(len(times), 8))
-    return join([scene.traffic, _forged(times, ids, np.int64(8), payload)])
+    return join([scene.traffic, _forged(times, ids, np.array(8), payload)])
 
 
 def flooding(scene: Scene) -> Traffic:
@@ -165,9 +165,7 @@ ATTACKS: Mapping[str, Callable[[Scene], Traffic]] = MappingProxyType(
 """Attacks by the word that capture names carry (:data:`graphids.data.messages.ATTACK_CODES`)."""
 
 
-def _forged(
-    time_ns: np.ndarray, ids: np.ndarray, dlc: np.ndarray, payload: np.ndarray
-) -> Traffic:
+def _forged(time_ns: np.ndarray, ids: np.ndarray, dlc: np.ndarray, payload: np.ndarray) -> Traffic:
     """Attack messages; ids, lengths and payloads are repeated where there is one for all."""
     count = len(time_ns)
     return Traffic(
@@ -190,12 +188,12 @@ def _often_sent(vehicle: Vehicle) -> list[MessageType]:
 
 
 def _other_rpm(scene: Scene) -> dict[str, np.ndarray]:
-    """The driving state with the engine speed of another moment of the trip: plausible but wrong."""
+    """The driving state with the engine speed of another moment: plausible but wrong."""
     return {**scene.state, "rpm": scene.state["rpm"][::-1]}
 
 
 def _spoof(scene: Scene, kind: MessageType, state: Mapping[str, np.ndarray]) -> Traffic:
-    """A forged message 0.3 to 1 ms after each genuine one, with its counter and a right checksum."""
+    """A forged message 0.3 to 1 ms after each genuine one, its counter and checksum right."""
     genuine = scene.traffic.take(scene.sent_as(kind))
     payload = render(kind, state, genuine.time_ns, genuine.payload[:, 6], scene.rng)
     times = genuine.time_ns + scene.rng.integers(3 * MS // 10, MS, size=len(genuine))

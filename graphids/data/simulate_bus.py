@@ -10,7 +10,9 @@ import numpy as np
 NS_PER_BIT = 2000
 """Nanoseconds of one bit at 500 kbit/s."""
 _CRC_POLYNOMIAL = 0x4599
-_UNSTUFFED_BITS = 13  # CRC delimiter, acknowledge slot and delimiter, end of frame, interframe space
+_UNSTUFFED_BITS = (
+    13  # CRC delimiter, acknowledge slot and delimiter, end of frame, interframe space
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,11 +58,11 @@ def join(parts: list[Traffic]) -> Traffic:
 
 
 def frame_bits(arbitration_id: np.ndarray, dlc: np.ndarray, payload: np.ndarray) -> np.ndarray:
-    """Bits of each standard data frame on the wire ``[N]``, stuff bits and interframe space included.
+    """Bits of each standard data frame on the wire ``[N]``, interframe space included.
 
-    ISO 11898-1: start, id, RTR, IDE, r0, DLC, data and CRC-15 are stuffed: after five equal bits one
-    of the other value follows, which counts for the next five. Eight bytes make 111 bits and up to
-    24 stuff bits.
+    ISO 11898-1: start, id, RTR, IDE, r0, DLC, data and CRC-15 are stuffed: after five equal bits
+    one of the other value follows, which counts for the next five. Eight bytes make 111 bits and up
+    to 24 stuff bits.
     """
     head = (arbitration_id[:, None] >> np.arange(10, -1, -1)) & 1
     length = (dlc[:, None] >> np.arange(3, -1, -1)) & 1
@@ -78,7 +80,9 @@ def frame_bits(arbitration_id: np.ndarray, dlc: np.ndarray, payload: np.ndarray)
     stuffed = np.zeros(len(dlc), dtype=np.int64)
     for place in range(len(columns) + 15):
         from_crc = (crc >> np.clip(14 - (place - used), 0, 14)) & 1
-        bit = from_crc if place >= len(columns) else np.where(place < used, columns[place], from_crc)
+        bit = (
+            from_crc if place >= len(columns) else np.where(place < used, columns[place], from_crc)
+        )
         on_wire = place < used + 15
         run = np.where(bit == last, run + 1, 1)
         full = on_wire & (run == 5)

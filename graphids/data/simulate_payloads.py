@@ -23,7 +23,8 @@ class ByteRole:
     """What one byte of a message carries."""
 
     kind: str
-    """``constant``, ``counter``, ``high``, ``low``, ``exact``, ``flag``, ``walk`` or ``checksum``."""
+    """``constant``, ``counter``, ``checksum``, ``walk``, or of a channel ``high`` and ``low`` byte,
+    ``exact`` value times the gain, or ``flag``."""
     value: int = 0
     """The constant, the counter's mask, or the gain of a signal in 1/256."""
     channel: str = ""
@@ -106,11 +107,13 @@ def gearbox_roles() -> tuple[ByteRole, ...]:
 
 
 def other_roles(maker: np.random.Generator, one: np.random.Generator) -> tuple[ByteRole, ...]:
-    """Bytes of another message: ``maker`` decides their meaning, ``one`` the vehicle's constants."""
+    """Bytes of another message: ``maker`` decides what they mean, ``one`` the constants."""
     length = int(maker.choice([8, 8, 8, 8, 7, 6, 4, 2]))
     roles: list[ByteRole] = []
     while len(roles) < length:
-        kind = str(maker.choice(["signal", "signal", "byte", "constant", "constant", "flag", "walk"]))
+        kind = str(
+            maker.choice(["signal", "signal", "byte", "constant", "constant", "flag", "walk"])
+        )
         channel, gain = str(maker.choice(_CHANNELS)), int(maker.integers(64, 257))
         if kind == "signal":
             roles.append(ByteRole(kind="high", channel=channel, value=gain))

@@ -29,14 +29,14 @@ class CaptureConfig:
     lead_in_ms: int = 0
     """Time before the first attack, in milliseconds."""
     intervals: int = 4
-    """How many times the attacker is active; each has an equal part of the time after the lead-in."""
+    """How many times the attacker is active, each in an equal part after the lead-in."""
     active_percent: int = 30
     """Share of that time in which the attacker is active."""
     period_us: int = 1000
     """Microseconds between two messages of a flood."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.duration_ms or not 0 <= self.lead_in_ms < self.duration_ms:
+        if not self.duration_ms > 0 or not 0 <= self.lead_in_ms < self.duration_ms:
             raise ValueError(
                 f"{self.path}: a lead-in of {self.lead_in_ms} ms does not fit into a trip of "
                 f"{self.duration_ms} ms; shorten the lead-in"
@@ -68,7 +68,7 @@ def _captures(*, scale: int, seed: int) -> tuple[CaptureConfig, ...]:
     same maker as those and vehicle 4 of another.
 
     Args:
-        scale: factor on the length of every trip and on the number of attack intervals.
+        scale: factor on the length of trips and lead-ins and on the number of attack intervals.
         seed: seed of the first capture; the others count on.
     """
     plan = (
@@ -101,7 +101,7 @@ def _captures(*, scale: int, seed: int) -> tuple[CaptureConfig, ...]:
             duration_ms=1000 * seconds * scale,
             seed=seed + place,
             attack=attack,
-            lead_in_ms=1000 * lead_in * (scale if subset.startswith("test_") else 1),
+            lead_in_ms=1000 * lead_in * scale,
             intervals=intervals * scale,
             active_percent=active,
             period_us=period,

@@ -87,8 +87,8 @@ def vehicle(number: int) -> Vehicle:
 def drive(duration_ns: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Driving state at every tick of a trip, by channel, int64 in 0 to 65535.
 
-    The speed follows targets that change every one to four seconds; gear, engine speed, throttle and
-    brake follow from it, so that the signals of different messages agree with one another.
+    The speed follows targets that change every one to four seconds; gear, engine speed, throttle
+    and brake follow from it, so that the signals of different messages agree with one another.
     """
     ticks = duration_ns // TICK_NS + 2
     changes = rng.integers(100, 400, size=ticks // 100 + 2)
@@ -117,8 +117,9 @@ def genuine(
 ) -> Traffic:
     """All messages of one type that a vehicle wants to send during a trip."""
     if kind.event:
-        bursts = np.cumsum(rng.integers(kind.period_ns // 3, 2 * kind.period_ns, size=1 + (
-            3 * duration_ns // kind.period_ns)))  # fmt: skip
+        count = 1 + 3 * duration_ns // kind.period_ns
+        gaps = rng.integers(kind.period_ns // 3, 2 * kind.period_ns, size=count)
+        bursts = np.cumsum(gaps)
         sizes = rng.integers(2, 25, size=len(bursts))
         within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
         time_ns = np.sort(np.repeat(bursts, sizes) + within * 2 * MS)

@@ -1,7 +1,7 @@
 """Which windows train, which stop training, which calibrate: by blocks of time, never at random.
 
-Each capture is split by itself. The windows beside a block are left out (embargo), so that no message
-is seen on both sides of a border.
+Each capture is split by itself. The windows beside a block are left out (embargo), so that no
+message is seen on both sides of a border.
 """
 
 from __future__ import annotations
@@ -64,9 +64,9 @@ def split_capture(y: Tensor, embargo: int) -> Tensor:
 def _block_start(y: Tensor, length: int) -> int:
     """First window of the validation block.
 
-    The latest block with enough attack windows and a benign one; where a class is missing altogether
-    the last block; where no block will do the one with most attack windows, then with a benign one,
-    then the latest.
+    The latest block with enough attack windows and a benign one; where a class is missing
+    altogether the last block; where no block will do the one with most attack windows, then with a
+    benign one, then the latest.
     """
     last = y.numel() - length
     total = int(y.sum())

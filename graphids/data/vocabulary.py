@@ -1,4 +1,4 @@
-"""Which arbitration ids a model knows: an index for each id of the training windows, 0 for any other."""
+"""Which arbitration ids a model knows: those of the training windows; any other has index 0."""
 
 from __future__ import annotations
 
@@ -65,6 +65,7 @@ class Vocabulary:
         if vocabulary.digest != entry["digest"]:
             raise ValueError(
                 f"vocabulary of {len(vocabulary.ids)} ids has digest {vocabulary.digest[:12]}, "
-                f"its file says {entry['digest'][:12]}: the file was changed; prepare the data again"
+                f"its file says {entry['digest'][:12]}: the file was changed; "
+                "prepare the data again"
             )
         return vocabulary

@@ -1,7 +1,7 @@
 """Which messages make a window and what label it carries.
 
-Works on one capture file at a time: a window never holds messages of two captures, so windows of one
-vehicle cannot mix with those of another.
+Works on one capture file at a time: a window never holds messages of two captures, so that vehicles
+and recordings do not mix.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Capture:
     payload: NDArray[np.uint8]
     """Payload bytes ``[N, 8]``, absent ones 0."""
     attack: NDArray[np.bool_]
-    """Whether a message is part of an attack ``[N]``; a message without a label counts as benign."""
+    """Whether a message is part of an attack ``[N]``; one without a label counts as benign."""
     attack_type: NDArray[np.uint8]
     """Attack code of each message ``[N]``; it counts on attack messages alone."""
 
@@ -35,23 +35,25 @@ class Capture:
     def from_messages(cls, messages: pl.DataFrame) -> Capture:
         """Reads a message table; messages with equal times keep the order of the file."""
         time_ns = messages["time_ns"].to_numpy()
-        columns = (
-            time_ns,
-            messages["arbitration_id"].to_numpy(),
-            messages["payload"].to_numpy().reshape(len(messages), 8),
-            messages["attack"].fill_null(value=False).to_numpy(),
-            messages["attack_type"].to_numpy(),
+        capture = cls(
+            time_ns=time_ns,
+            arbitration_id=messages["arbitration_id"].to_numpy(),
+            payload=np.ascontiguousarray(messages["payload"].to_numpy().reshape(-1, 8)),
+            attack=messages["attack"].fill_null(value=False).to_numpy(),
+            attack_type=messages["attack_type"].to_numpy(),
         )
         if bool((time_ns[1:] < time_ns[:-1]).any()):
-            order = np.argsort(time_ns, kind="stable")
-            columns = tuple(column[order] for column in columns)
-        time_ns, arbitration_id, payload, attack, attack_type = columns
-        return cls(
-            time_ns=time_ns,
-            arbitration_id=arbitration_id,
-            payload=np.ascontiguousarray(payload),
-            attack=attack,
-            attack_type=attack_type,
+            return capture._take(np.argsort(time_ns, kind="stable"))
+        return capture
+
+    def _take(self, rows: NDArray[np.int64]) -> Capture:
+        """The messages at ``rows``."""
+        return Capture(
+            time_ns=self.time_ns[rows],
+            arbitration_id=self.arbitration_id[rows],
+            payload=self.payload[rows],
+            attack=self.attack[rows],
+            attack_type=self.attack_type[rows],
         )
 
 
@@ -84,7 +86,7 @@ def overlap_reach(window: int, stride: int) -> int:
 
 
 def window_rows(values: NDArray, window: int, stride: int) -> NDArray:
-    """The rows of each window as a read-only view ``[G, window, ...]`` of ``values`` ``[N, ...]``."""
+    """The rows of each window ``[G, window, ...]``, a read-only view of ``values`` ``[N, ...]``."""
     count = num_windows(len(values), window, stride)
     if count == 0:
         return np.empty((0, window, *values.shape[1:]), dtype=values.dtype)
@@ -98,8 +100,8 @@ def window_labels(
     """Label and attack type of each window.
 
     Returns:
-        ``y`` ``[G]``, 1 where any message is an attack, and ``attack_type`` ``[G]``, the most frequent
-        code among the attack messages (the smallest of equally frequent ones), 0 without an attack.
+        ``y`` ``[G]``, 1 where any message is an attack, and ``attack_type`` ``[G]``, the most
+        frequent code among the attack messages (the smallest of equally frequent ones), 0 without.
     """
     first = np.arange(num_windows(len(capture.attack), window, stride)) * stride
     y = _count_in_windows(capture.attack, first, window) > 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import signal
+import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +25,7 @@ def cluster(address: str | None, *, dashboard: bool = True) -> Iterator[str]:
     Yields:
         How to watch it: the dashboard's address, or a word that there is none.
     """
+    on_terminate = signal.getsignal(signal.SIGTERM)
     context = ray.init(
         address=address or "local",
         include_dashboard=None if address else dashboard,
@@ -30,6 +33,9 @@ def cluster(address: str | None, *, dashboard: bool = True) -> Iterator[str]:
         log_to_driver=False,
         logging_level=logging.WARNING,
     )
+    if threading.current_thread() is threading.main_thread():
+        # Ray puts a handler of its own in place, which aborts the process.
+        signal.signal(signal.SIGTERM, on_terminate)
     try:
         yield f"http://{context.dashboard_url}" if context.dashboard_url else "no dashboard"
     finally:

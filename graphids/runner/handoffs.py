@@ -110,8 +110,8 @@ def fetch(store: OutputStore, run: str, fingerprint: str) -> Handoff:
     """
     try:
         keeper = ray.get_actor(keeper_name(run, ray.get_runtime_context().get_node_id()))
-        (reference,) = ray.get(keeper.fetch.remote(fingerprint), timeout=FETCH_TIMEOUT_S)
-        return from_arrays(ray.get(reference, timeout=FETCH_TIMEOUT_S))
+        references = ray.get(keeper.fetch.remote(fingerprint), timeout=FETCH_TIMEOUT_S)
+        return from_arrays(ray.get(references[0], timeout=FETCH_TIMEOUT_S))
     except (RayError, ValueError):
         # No keeper on this node, a dead owner, a lost object, or damage: the disk decides.
         return from_disk(store, fingerprint)

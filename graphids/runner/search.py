@@ -36,9 +36,8 @@ class ReadyTrials(Searcher):
         order = plan.priorities()
         self.waiting = sorted(_closure(plan, wanted) - self.done, key=lambda key: -order[key])
 
-    def suggest(  # type: ignore[override] - Tune wants the word FINISHED, its hint forgets it
-        self, trial_id: str
-    ) -> dict[str, Any] | str | None:
+    # Tune takes the word FINISHED here; its own hint leaves that out.
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
         """The settings of the next ready trial: its fingerprint and its label."""
         if self.stopped or not self.waiting:
             return str(Searcher.FINISHED)

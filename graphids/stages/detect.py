@@ -9,8 +9,8 @@ from torch import Tensor
 
 from graphids.core.batch import GraphBatch
 from graphids.core.memory import trial_device
-from graphids.core.models.evaluation import ScoringModule
 from graphids.core.models.checkpoint import checkpoint_tensors
+from graphids.core.models.evaluation import ScoringModule
 from graphids.data.datamodule import GraphDataModule
 from graphids.data.splits import Part
 from graphids.grid.trial import Trial

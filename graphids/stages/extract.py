@@ -107,6 +107,8 @@ def _model(handoff: Handoff) -> GraphModuleBase:
     """A trained detector, ready to score."""
     file = handoff.files["model"]
     model = model_from_checkpoint_tensors(file.tensors, file.header)
+    if not isinstance(model, GraphModuleBase):
+        raise TypeError(f"a detector of graphs was expected, the checkpoint holds {type(model)}")
     return model.to(trial_device()).eval()
 
 

@@ -68,8 +68,9 @@ class Prepare:
         train = self._graphs(dataset.train)
         part = split(train, overlap_reach(self.window, self.stride))
         training = part == Part.TRAIN
-        chosen = train.select(training.nonzero().flatten())
-        vocabulary = Vocabulary.from_ids(chosen.arbitration_id)
+        vocabulary = Vocabulary.from_ids(
+            train.arbitration_id[training.repeat_interleave(train.num_nodes)]
+        )
         train = train.with_vocabulary(vocabulary)
         scaler = fit_scaler(train, training, self.scaler)
         tests = {

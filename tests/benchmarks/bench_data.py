@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import polars as pl
 import pytest
@@ -150,7 +152,7 @@ def test_planning_of_batches(graphs: PackedGraphs, graph_list: list[Data]) -> No
     def ours() -> list[list[int]]:
         order = torch.randperm(len(graphs), generator=generator)
         borders = cut(nodes[order.numpy()], edges[order.numpy()], budget)
-        return [order[a:b] for a, b in zip(borders, borders[1:], strict=False)]
+        return [order[a:b] for a, b in pairwise(borders)]
 
     for batches in (ours(), list(iter(sampler))):
         assert sorted(int(i) for batch in batches for i in batch) == list(range(len(graphs)))

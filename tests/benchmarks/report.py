@@ -1,4 +1,4 @@
-"""Where benchmarks write down what they measured: ``bench/results.json`` and ``bench/results.md``."""
+"""Where benchmarks write what they measured: ``bench/results.json`` and ``bench/results.md``."""
 
 from __future__ import annotations
 

@@ -50,7 +50,9 @@ def test_an_unknown_path_is_an_error_and_imports_nothing() -> None:
     assert set(sys.modules) == before
 
 
-@pytest.mark.parametrize("settings", [{"p_unk_drop": 1.0}, {"p_unk_drop": -0.1}, {"embedding_dim": 0}])
+@pytest.mark.parametrize(
+    "settings", [{"p_unk_drop": 1.0}, {"p_unk_drop": -0.1}, {"embedding_dim": 0}]
+)
 def test_ranges(settings: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(settings))):
         LookupEncodingCfg(**settings)

@@ -15,8 +15,8 @@ from torchmetrics.functional.classification import (
 )
 
 from graphids.core.metrics import (
-    average_precision,
     auroc,
+    average_precision,
     binary_metrics,
     macro_average,
     per_attack_auroc,
@@ -76,7 +76,16 @@ def test_calibration_and_operating_points_agree_with_torchmetrics(seed: int) -> 
 
 def test_d21_a_single_class_is_undefined_not_zero() -> None:
     benign = binary_metrics([0.1, 0.2, 0.9], [0, 0, 0], 0.5)
-    for name in ("auroc", "ap", "mcc", "f1", "recall", "f1_macro", "f1_weighted", "balanced_accuracy"):
+    for name in (
+        "auroc",
+        "ap",
+        "mcc",
+        "f1",
+        "recall",
+        "f1_macro",
+        "f1_weighted",
+        "balanced_accuracy",
+    ):
         assert benign[name] is None
     assert all(value is None for name, value in benign.items() if "_at_" in name)
     assert benign["fpr"] == pytest.approx(1 / 3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from itertools import pairwise
 from typing import NamedTuple
 
 
@@ -43,8 +44,7 @@ def graph(window: list[Message]) -> Graph:
     """The graph of one window."""
     ids = sorted({message.arbitration_id for message in window})
     edges = [
-        (ids.index(a.arbitration_id), ids.index(b.arbitration_id))
-        for a, b in zip(window, window[1:], strict=False)
+        (ids.index(a.arbitration_id), ids.index(b.arbitration_id)) for a, b in pairwise(window)
     ]
     attacks = Counter(message.attack_type for message in window if message.attack)
     most = max(attacks.values(), default=0)
@@ -59,7 +59,7 @@ def graph(window: list[Message]) -> Graph:
                 float((v, u) in edges),
                 float(edges.count((u, v))),
             ]
-            for a, b, (u, v) in zip(window, window[1:], edges, strict=False)
+            for a, b, (u, v) in zip(window[:-1], window[1:], edges, strict=True)
         ],
         y=int(any(message.attack for message in window)),
         attack_type=min((code for code, n in attacks.items() if n == most), default=0),
@@ -73,11 +73,8 @@ def _node(
     positions = [t for t, m in enumerate(window) if m.arbitration_id == arbitration_id]
     own = [window[t] for t in positions]
     columns = [[m.payload[i] for m in own] for i in range(8)]
-    gaps = [(b.time_ns - a.time_ns) / 1e9 for a, b in zip(own, own[1:], strict=False)]
-    changes = [
-        _mean([float(p != q) for p, q in zip(column, column[1:], strict=False)])
-        for column in columns
-    ]
+    gaps = [(b.time_ns - a.time_ns) / 1e9 for a, b in pairwise(own)]
+    changes = [_mean([float(p != q) for p, q in pairwise(column)]) for column in columns]
     return [
         *(_mean(column) for column in columns),
         *(_deviation(column) for column in columns),

@@ -1,4 +1,4 @@
-"""The data module: which windows each loader gives, and that a Trainer sees each one every epoch."""
+"""The data module: which windows each loader gives, and that a Trainer sees each one once."""
 
 from __future__ import annotations
 

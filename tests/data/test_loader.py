@@ -1,6 +1,8 @@
-"""Batches under a budget: complete, within bounds, and equal to what PyG makes of the same graphs."""
+"""Batches under a budget: complete, within bounds, equal to what PyG makes of the same graphs."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import pytest
 import torch
@@ -69,7 +71,7 @@ def test_every_graph_once_per_epoch_within_the_budget(budget: Budget) -> None:
 
 def test_batches_are_as_full_as_the_budget_allows() -> None:
     batches = list(BudgetLoader(GRAPHS, BUDGET))
-    for a, b in zip(batches, batches[1:], strict=False):
+    for a, b in pairwise(batches):
         first = GRAPHS[int(b.graph_index[0])]
         assert (
             a.num_nodes + first.num_nodes > BUDGET.nodes

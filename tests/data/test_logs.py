@@ -56,7 +56,9 @@ def test_values_of_plain_rows(tmp_path):
     ],
 )
 def test_spellings_that_mean_the_same(tmp_path, content):
-    assert read_log(log(tmp_path, content)).equals(read_log(log(tmp_path, HEADER + ROWS, "DoS.csv")))
+    assert read_log(log(tmp_path, content)).equals(
+        read_log(log(tmp_path, HEADER + ROWS, "DoS.csv"))
+    )
 
 
 def test_columns_in_another_order(tmp_path):

@@ -94,8 +94,8 @@ def test_repeated_levels_and_names_are_refused() -> None:
         Grid(name="g", variants=(row,), datasets=("d",), seeds=())
     with pytest.raises(ValueError, match="no baseline"):
         Grid(name="g", variants=(Variant(name="a", stage=Train()),), datasets=("d",), seeds=(0,))
+    floor = Variant(name="always_attack", stage=Train())
     with pytest.raises(ValueError, match="always_attack"):
-        floor = Variant(name="always_attack", stage=Train())
         Grid(name="g", variants=(row, floor), datasets=("d",), seeds=(0,))
 
 

@@ -22,8 +22,9 @@ def require_finite(total: Tensor, components: Mapping[str, Tensor], where: str) 
     """
     if bool(torch.isfinite(total)):
         return
-    values = ", ".join(f"{name}={float(value):.6g}" for name, value in components.items())
+    values = ", ".join(f"{name}={value.item():.6g}" for name, value in components.items())
+    parts = f" ({values})" if values else ""
     raise FloatingPointError(
-        f"{where} is {float(total)} ({values}); lower the learning rate, or check that the "
-        "features are scaled and clipped"
+        f"{where} is {total.item()}{parts}; lower the learning rate, or check that the features "
+        "are scaled and clipped"
     )

@@ -103,12 +103,13 @@ class FusionModuleBase(ScoringModule):
         """Binary cross-entropy ``[]`` of the clamped scores, and the scores ``[N]``.
 
         Raises:
-            FloatingPointError: The loss is not finite.
+            FloatingPointError: A score is not finite.
         """
         scores = self.forward_scores(td)
+        # Clamped scores have a finite loss: what breaks, breaks before.
+        require_finite(scores.detach().mean(), {}, f"mean {type(self).__name__} score")
         clamped = scores.clamp(SCORE_MARGIN, 1.0 - SCORE_MARGIN)
         loss = functional.binary_cross_entropy(clamped, td["labels"].to(clamped.dtype))
-        require_finite(loss, {"loss": loss}, f"{type(self).__name__} loss")
         return loss, scores
 
     def training_step(self, td: TensorDict, batch_idx: int) -> Tensor:

@@ -25,7 +25,7 @@ class LayerAttention(JumpingKnowledge):
 
     def forward(self, xs: Sequence[Tensor]) -> Tensor:
         """Nodes ``[V, H]``, a weighted mean of the layers' ``[V, H]``."""
-        if xs[0].device.type != "cpu" or not torch.is_grad_enabled():
+        if len(xs) < 2 or xs[0].device.type != "cpu" or not torch.is_grad_enabled():
             mixed: Tensor = super().forward(list(xs))
             return mixed
         weights = dict(self.lstm.named_parameters())

@@ -1,0 +1,267 @@
+"""The classifier: its sizes, options, determinism, and that it learns what it is shown."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import pytest
+import torch
+from model_samples import Batches, FakeData, Metrics, part, quiet_trainer
+from torch_geometric.nn import JumpingKnowledge
+
+from graphids.core.batch import GraphBatch
+from graphids.core.losses import build_loss
+from graphids.core.metrics import auroc
+from graphids.core.models import GAT, GATConfig, eval_mode
+from graphids.core.models.evaluation import adam
+from graphids.core.models.supervised.jumping import LayerAttention
+
+SIZES = {"num_ids": 20, "in_channels": 35}
+
+
+@pytest.mark.parametrize(("scale", "parameters"), [("small", 200_707), ("large", 9_529_923)])
+def test_sizes_of_the_scales(scale: str, parameters: int) -> None:
+    model = GAT(num_ids=100, in_channels=35, scale=scale)
+    assert sum(p.numel() for p in model.parameters()) == parameters
+
+
+def test_an_unknown_scale_falls_back() -> None:
+    model = GAT(**SIZES, scale="medium")
+    assert len(model.net.convs) == 3
+    assert model.net.jump.att.in_features == 2 * (3 * 48 * 8 // 2)
+
+
+@pytest.mark.parametrize("conv", ["gat", "gatv2"])
+@pytest.mark.parametrize("pooling", ["mean", "multi"])
+def test_every_option_trains(
+    conv: str, pooling: str, make_batch: Callable[..., GraphBatch]
+) -> None:
+    batch = make_batch()
+    model = GATConfig(conv=conv, pooling=pooling, proj_dim=8).build(**SIZES)
+    loss, logits = model.compute_loss(batch)
+    loss.backward()
+    assert logits.shape == (batch.num_graphs, 2)
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("conv_type", "gps"), ("conv_type", "cnov"), ("sequence_pool", "gru")],
+)
+def test_a_value_that_does_not_exist_is_named(setting: str, value: str) -> None:
+    with pytest.raises(
+        ValueError, match=rf"{setting} '{value}'.*use one of (gat, gatv2|auto, flat)"
+    ):
+        GAT(**{setting: value})
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"conv": "transformer"},
+        {"dropout": 1.0},
+        {"layers": 0},
+        {"lr": 0.0},
+        {"pooling": "sum"},
+        {"scale": "tiny"},
+    ],
+)
+def test_settings_are_checked(settings: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=next(iter(settings))):
+        GATConfig(**settings)  # type: ignore[arg-type]
+
+
+def test_layers_come_from_the_data_module_once() -> None:
+    model = GAT()
+    with pytest.raises(RuntimeError, match="prepare_from_datamodule"):
+        model.require_built()
+    model.prepare_from_datamodule(FakeData())
+    net = model.net
+    model.prepare_from_datamodule(FakeData())
+    assert model.net is net
+    assert (model.hparams["num_ids"], model.hparams["in_channels"]) == (20, 35)
+    assert model.test_names == ("known", "unknown")
+    with pytest.raises(ValueError, match="'num_ids': 21"):
+        model.prepare_from_datamodule(FakeData(num_ids=21))
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_unrolled_layer_attention_is_the_library_s(layers: int) -> None:
+    torch.manual_seed(3)
+    own, library = LayerAttention(12, layers), JumpingKnowledge("lstm", 12, layers)
+    library.load_state_dict(own.state_dict())
+    xs = [torch.randn(30, 12) for _ in range(layers)]
+    ours, theirs = own(xs), library(xs)
+    assert torch.allclose(ours, theirs, atol=1e-6)
+    ours.square().sum().backward()
+    theirs.square().sum().backward()
+    for mine, other in zip(own.parameters(), library.parameters(), strict=True):
+        assert torch.allclose(mine.grad, other.grad, atol=1e-4)
+    with torch.no_grad():
+        assert torch.allclose(own(xs), theirs, atol=1e-6)
+
+
+def test_checkpointed_gradients_are_the_same(make_batch: Callable[..., GraphBatch]) -> None:
+    batch = make_batch()
+    plain = GAT(**SIZES, gradient_checkpointing=False, dropout=0.0)
+    saving = GAT(**SIZES, gradient_checkpointing=True, dropout=0.0)
+    saving.load_state_dict(plain.state_dict())
+    for model in (plain, saving):
+        model.compute_loss(batch)[0].backward()
+    for one, other in zip(plain.parameters(), saving.parameters(), strict=True):
+        assert torch.allclose(one.grad, other.grad, atol=1e-6)
+
+
+def test_fused_adam_is_adam(make_batch: Callable[..., GraphBatch]) -> None:
+    batch = make_batch()
+    one = GAT(**SIZES, dropout=0.0)
+    other = copy.deepcopy(one)
+    fused = one.configure_optimizers()
+    assert fused.defaults["fused"]
+    plain = torch.optim.Adam(other.parameters(), lr=1e-3, weight_decay=1e-4, fused=False)
+    for _ in range(3):
+        for model, optimizer in ((one, fused), (other, plain)):
+            optimizer.zero_grad()
+            model.compute_loss(batch)[0].backward()
+            optimizer.step()
+    for a, b in zip(one.parameters(), other.parameters(), strict=True):
+        assert torch.allclose(a, b, atol=1e-6)
+
+
+def test_adam_falls_back_where_a_parameter_has_no_fused_kernel() -> None:
+    meta = torch.nn.Parameter(torch.zeros(2, device="meta"))
+    assert not adam([meta], 1e-3).defaults["fused"]
+
+
+def test_a_score_does_not_depend_on_the_batch(make_batch: Callable[..., GraphBatch]) -> None:
+    batch = make_batch()
+    model = GATConfig(pooling="multi").build(**SIZES)
+    together = model.predict_scores(batch)
+    assert together.dtype == torch.float64
+    for graph in range(batch.num_graphs):
+        alone = part(batch, torch.arange(batch.num_graphs) == graph)
+        assert torch.allclose(model.predict_scores(alone), together[graph], atol=1e-5)
+    assert torch.equal(model.predict_scores(batch), together)
+    assert model.training
+
+
+def test_confident_windows_do_not_tie(make_batch: Callable[..., GraphBatch]) -> None:
+    batch = make_batch()
+    model = GAT(**SIZES)
+    with torch.no_grad():
+        model.net.head[-1].bias.copy_(torch.tensor([0.0, 25.0]))
+    assert model.predict_scores(batch).unique().numel() == batch.num_graphs
+    assert model.predict_scores(batch).float().unique().numel() == 1
+
+
+def test_features_of_a_window(make_batch: Callable[..., GraphBatch]) -> None:
+    batch = make_batch()
+    model = GAT(**SIZES)
+    found = model.extract_features(batch, "cpu")
+    assert {k: tuple(v.shape[1:]) for k, v in found.items()} == {
+        "probs": (2,), "conf": (1,), "emb_stats": (4,)
+    }  # fmt: skip
+    assert torch.allclose(found["probs"][:, 1].double(), model.predict_scores(batch), atol=1e-6)
+    assert torch.allclose(found["probs"].sum(-1), torch.ones(batch.num_graphs))
+    with eval_mode(model):
+        _, embedding = model(batch, return_embedding=True)
+    assert torch.allclose(found["emb_stats"][:, 2], embedding.amax(-1))
+    certain = torch.where(found["probs"].amax(-1) > 0.5, found["conf"].squeeze(-1), 1.0)
+    assert certain.min() > 0
+
+
+def test_d38_attention_exists_for_every_convolution(make_batch: Callable[..., GraphBatch]) -> None:
+    batch = make_batch()
+    for conv in ("gat", "gatv2"):
+        model = GAT(**SIZES, conv_type=conv).eval()
+        for edges, weights in model.attention_weights(batch):
+            incoming = torch.zeros(batch.num_nodes, 4).index_add_(0, edges[1], weights)
+            assert torch.allclose(incoming, torch.ones_like(incoming), atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+def test_d04_compile_model_compiles() -> None:
+    compiled = GAT(**SIZES, compile_model=True)
+    assert any("_orig_mod" in key for key in compiled.state_dict())
+    assert not any("_orig_mod" in key for key in GAT(**SIZES).state_dict())
+
+
+@pytest.mark.parametrize("loss", ["ce", "weighted_ce", "focal"])
+def test_canary_attacks_score_above_benign_windows(
+    loss: str, make_batch: Callable[..., GraphBatch]
+) -> None:
+    batches = [make_batch(40, seed=seed, shift=1.5) for seed in range(3)]
+    unseen = make_batch(60, seed=9, shift=1.5)
+    model = GATConfig(lr=3e-3, pooling="multi").build(**SIZES, loss_fn=build_loss(loss))
+    keep = Metrics()
+    trainer = quiet_trainer(max_epochs=12, callbacks=[keep], num_sanity_val_steps=0)
+    trainer.fit(model, Batches(*batches), Batches(*batches[:2]))
+    assert keep.epochs[-1].keys() == {"train_loss", "train_acc", "val_loss", "val_acc", "val_auroc"}
+    assert keep.epochs[-1]["val_auroc"] > 0.95
+    assert auroc(model.predict_scores(unseen), unseen.y) > 0.9
+
+
+def test_validation_means_weigh_windows_not_batches(make_batch: Callable[..., GraphBatch]) -> None:
+    batch = make_batch(30)
+    small = torch.arange(30) < 3
+    model = GAT(**SIZES).eval()
+    keep = Metrics()
+    trainer = quiet_trainer(callbacks=[keep])
+    trainer.validate(model, Batches(part(batch, small), part(batch, ~small)), verbose=False)
+    with torch.no_grad():
+        expected = model.compute_loss(batch)[0]
+    assert keep.epochs[0]["val_loss"] == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_d21_one_class_logs_no_auroc(make_batch: Callable[..., GraphBatch]) -> None:
+    keep = Metrics()
+    model = GAT(**SIZES)
+    model.prepare_from_datamodule(FakeData())
+    trainer = quiet_trainer(callbacks=[keep])
+    trainer.validate(model, Batches(make_batch(attack_share=0.0)), verbose=False)
+    assert "val_auroc" not in keep.epochs[0]
+    (found,) = trainer.test(model, Batches(make_batch(attack_share=0.0)), verbose=False)
+    assert "test/known/fpr" in found
+    assert not {"test/known/auroc", "test/known/mcc", "test/known/f1"} & found.keys()
+
+
+def test_testing_logs_each_set_and_all_of_them(make_batch: Callable[..., GraphBatch]) -> None:
+    model = GAT(**SIZES)
+    model.prepare_from_datamodule(FakeData())
+    sets = [Batches(make_batch(20, seed=1)), Batches(make_batch(20, seed=2))]
+    trainer = quiet_trainer()
+    trainer.test(model, sets, verbose=False)
+    found = trainer.callback_metrics
+    for name in ("known", "unknown", "all"):
+        assert f"test/{name}/auroc" in found
+        assert f"test/{name}/auroc_per_attack/gear_spoofing" in found
+    assert found["test/all/n_windows"] == 40
+
+
+def test_a_loss_that_is_not_finite_stops_training(make_batch: Callable[..., GraphBatch]) -> None:
+    model = GAT(**SIZES)
+    with torch.no_grad():
+        model.net.head[-1].bias.fill_(float("nan"))
+    with pytest.raises(FloatingPointError, match=r"GAT loss is nan \(loss=nan"):
+        model.compute_loss(make_batch())
+
+
+class Sizes:
+    """Offsets of a packed dataset of equal graphs."""
+
+    def __init__(self, graphs: int, nodes: int, edges: int) -> None:
+        self.node_offsets = torch.arange(graphs + 1) * nodes
+        self.edge_offsets = torch.arange(graphs + 1) * edges
+
+
+def test_budget_holds_the_largest_graph_and_the_fewest_steps() -> None:
+    model = GAT(**SIZES)
+    budget = model.compute_budget(Sizes(100, 30, 99), "sim", min_steps=10)
+    assert budget["binding"] == "heuristic"
+    assert budget["budget"] == 300
+    assert budget["edge_budget"] >= 990
+    assert model.compute_budget(Sizes(1, 5, 5), "sim", min_steps=10) is budget
+    assert model.compute_budget(Sizes(2, 50, 99), "other", min_steps=90)["budget"] == 50
+    free = model.compute_budget(Sizes(10**6, 30, 99), "large")
+    assert free["budget"] * (256 + 32 * 3.3) * 1024 <= free["target_bytes"]
