@@ -110,7 +110,9 @@ def fetch(store: OutputStore, run: str, fingerprint: str) -> Handoff:
     """
     try:
         keeper = ray.get_actor(keeper_name(run, ray.get_runtime_context().get_node_id()))
-        references = ray.get(keeper.fetch.remote(fingerprint), timeout=FETCH_TIMEOUT_S)
+        references: list[ray.ObjectRef] = ray.get(
+            keeper.fetch.remote(fingerprint), timeout=FETCH_TIMEOUT_S
+        )
         return from_arrays(ray.get(references[0], timeout=FETCH_TIMEOUT_S))
     except (RayError, ValueError):
         # No keeper on this node, a dead owner, a lost object, or damage: the disk decides.

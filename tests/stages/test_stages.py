@@ -195,7 +195,7 @@ def test_a_score_that_is_not_finite_fails_the_trial(prepared: Handoff) -> None:
     windows = data.part_windows(Part.CALIBRATION)
     scores = torch.zeros(len(windows.label)).double()
     scores[3] = torch.nan
-    with pytest.raises(FloatingPointError, match="1 of .* scores of split 'validation'"):
+    with pytest.raises(FloatingPointError, match=r"1 of .* scores of split 'validation'"):
         evaluate("key", Scored(windows=windows, scores=scores), {}, {})
 
 

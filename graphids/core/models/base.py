@@ -91,6 +91,10 @@ class GraphModuleBase(ScoringModule):
         """Makes the layers; ``self.hparams`` holds every size."""
         raise NotImplementedError
 
+    def extract_features(self, batch: GraphBatch, device: torch.device | str) -> dict[str, Tensor]:
+        """What the fusion reads of each window: ``[G, n]`` by the name of the feature."""
+        raise NotImplementedError
+
     def build_if_sized(self) -> None:
         """Builds where the settings give both sizes; the end of a subclass's constructor."""
         if self.hparams["num_ids"] > 0 and self.hparams["in_channels"] > 0:
