@@ -10,7 +10,8 @@ import polars as pl
 from rich.console import Console
 from rich.table import Table
 
-from analysis.tables import FLOOR, AblationTable
+from analysis.tables import AblationTable
+from graphids.grid.grid import FLOOR
 
 HEADINGS = {"f1": "F1", "mcc": "MCC", "auroc": "AUROC", "ap": "AP"}
 """Metrics that the wide form shows, with their headings."""
@@ -39,7 +40,7 @@ def to_markdown(table: AblationTable) -> str:
         parts.append("|" + "---|" * len(headings))
         parts += ["| " + " | ".join(row) + " |" for row in _rows(cells)]
         parts.append("")
-    parts += [f"- {reason}" for reason in table.missing]
+    parts += [f"- {reason}" for reason in table.notes]
     return "\n".join(parts) + "\n"
 
 
@@ -54,7 +55,7 @@ def to_terminal(table: AblationTable, console: Console | None = None) -> None:
             shown.add_row(*row)
         console.print(shown)
     console.print("mean ± standard deviation over n seeds; n/a: undefined, as with a single class")
-    for reason in table.missing:
+    for reason in table.notes:
         console.print(reason, style="red", markup=False)
 
 
@@ -82,9 +83,9 @@ def _headings() -> list[str]:
 
 
 def _counts(cells: pl.DataFrame) -> str:
-    """How many windows the subset has and how many hold an attack."""
-    floor = {r["metric"]: r["mean"] for r in cells.iter_rows(named=True) if r["variant"] == FLOOR}
-    return ", ".join(f"{floor[key]:,.0f} {name}" for key, name in COUNTS.items())
+    """How many windows the subset has and how many hold an attack, by the last row that knows."""
+    known = {r["metric"]: r["mean"] for r in cells.iter_rows(named=True) if r["mean"] is not None}
+    return ", ".join(f"{known[key]:,.0f} {name}" for key, name in COUNTS.items())
 
 
 def _rows(cells: pl.DataFrame) -> Iterator[list[str]]:
@@ -92,14 +93,16 @@ def _rows(cells: pl.DataFrame) -> Iterator[list[str]]:
     for (variant, baseline), metrics in cells.group_by("variant", "baseline", maintain_order=True):
         by_name = {row["metric"]: row for row in metrics.iter_rows(named=True)}
         name = f"{variant} (baseline)" if baseline else str(variant)
-        seeds = "" if variant == FLOOR else str(by_name["n_windows"]["n"])
-        yield [name, *(_cell(by_name[metric]) for metric in HEADINGS), seeds]
+        seeds = by_name["n_windows"]["n"]
+        shown = [_cell(by_name[metric], seeds) for metric in HEADINGS]
+        yield [name, *shown, "" if variant == FLOOR else str(seeds)]
 
 
-def _cell(row: dict[str, Any]) -> str:
-    """Mean and standard deviation; without one where there is a single seed."""
+def _cell(row: dict[str, Any], seeds: int) -> str:
+    """Mean and standard deviation; with a count of its own where some seeds are undefined."""
     if row["mean"] is None:
         return "n/a"
+    count = "" if row["n"] == seeds else f" (n={row['n']})"
     if row["std"] is None:
-        return f"{row['mean']:.4f}"
-    return f"{row['mean']:.4f} ± {row['std']:.4f}"
+        return f"{row['mean']:.4f}{count}"
+    return f"{row['mean']:.4f} ± {row['std']:.4f}{count}"

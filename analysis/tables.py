@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
+from graphids.grid.grid import FLOOR
 from graphids.store.files import sha256
 from graphids.store.ledger import Ledger
 from graphids.store.outputs import SHORT, DamagedOutputError, OutputStore
@@ -14,8 +15,6 @@ from graphids.store.results import METRICS_FILE, read_metrics, read_plans
 
 METRICS = ("f1", "mcc", "auroc", "ap", "precision", "recall", "fpr", "n_windows", "n_attacks")
 """Metrics of a table, in its order; ``f1`` is that of the attack class."""
-FLOOR = "always_attack"
-"""The row that flags every window."""
 COLUMNS = (
     "grid", "variant", "axis", "level", "baseline",
     "dataset", "subset", "metric", "mean", "std", "n",
@@ -28,8 +27,8 @@ class AblationTable:
 
     rows: pl.DataFrame
     """Long form, in the columns of ``COLUMNS``; an undefined mean or deviation is null."""
-    missing: tuple[str, ...]
-    """Trials of rows that are not committed, each with the reason."""
+    notes: tuple[str, ...]
+    """What stands below: trials of rows that are not committed, with the reason; odd counts."""
 
 
 def ablation_table(store: Path, grid: str) -> AblationTable:
@@ -59,21 +58,32 @@ def ablation_table(store: Path, grid: str) -> AblationTable:
         & (pl.col("attack") == "all")
         & pl.col("metric").is_in(METRICS)
     )
-    rows = plan.filter(pl.col("role") == "row")
-    floor = (
-        plan.filter(pl.col("stage") == "prepare")
-        .unique(["dataset", "fingerprint"], maintain_order=True)
-        .with_columns(
-            variant=pl.lit(FLOOR),
-            axis=pl.lit(None, pl.String),
-            level=pl.lit(None, pl.String),
-            baseline=pl.lit(value=False),
-            position=pl.lit(plan["position"].max(), pl.Int64) + 1,
-        )
+    cells = _summarise(pl.concat([plan.filter(role="row"), _floor(plan)]), metrics)
+    missing = _missing(plan, known, Ledger(store))
+    return AblationTable(rows=cells, notes=(*missing, *_other_windows(cells)))
+
+
+def _floor(plan: pl.DataFrame) -> pl.DataFrame:
+    """A row a dataset for the floor, whose metrics the baseline's prepared dataset holds."""
+    first = plan.filter(stage="prepare").sort("position", "seed", maintain_order=True)
+    return first.unique("dataset", keep="first", maintain_order=True).with_columns(
+        variant=pl.lit(FLOOR),
+        axis=pl.lit(None, pl.String),
+        level=pl.lit(None, pl.String),
+        baseline=pl.lit(value=False),
+        position=pl.lit(plan["position"].max(), pl.Int64) + 1,
     )
-    return AblationTable(
-        rows=_summarise(pl.concat([rows, floor]), metrics),
-        missing=_missing(plan, known, Ledger(store)),
+
+
+def _other_windows(cells: pl.DataFrame) -> tuple[str, ...]:
+    """Rows that were tested on other windows than the floor: they do not pair."""
+    counts = cells.filter(metric="n_windows").select("dataset", "subset", "variant", "mean")
+    floor = counts.filter(variant=FLOOR).select("dataset", "subset", floor="mean")
+    others = counts.join(floor, on=["dataset", "subset"]).filter(pl.col("mean") != pl.col("floor"))
+    return tuple(
+        f"{row['variant']} on {row['dataset']} / {row['subset']}: {row['mean']:,.0f} windows, "
+        f"the baseline has {row['floor']:,.0f}"
+        for row in others.iter_rows(named=True)
     )
 
 
@@ -89,8 +99,8 @@ def check_metrics(outputs: OutputStore, folder: Path) -> None:
 
 def _summarise(rows: pl.DataFrame, metrics: pl.DataFrame) -> pl.DataFrame:
     """Mean, standard deviation and count over seeds; a row without results keeps its place."""
-    datasets = rows.filter(pl.col("variant") == FLOOR).join(metrics, on="fingerprint")
-    subsets = datasets.select("dataset", subset="split").unique(maintain_order=True)
+    subsets = rows.join(metrics, on="fingerprint").select("dataset", subset="split")
+    subsets = subsets.unique(maintain_order=True)
     order = {metric: i for i, metric in enumerate(METRICS)}
     names = pl.DataFrame({"metric": METRICS, "order": list(order.values())})
     cells = rows.join(subsets, on="dataset").join(names, how="cross")
@@ -128,7 +138,7 @@ def _missing(plan: pl.DataFrame, known: dict[str, Path], ledger: Ledger) -> tupl
         failure = ledger.failure(last)
         if failure is not None:
             reason = f"failed: {failure['error'].splitlines()[0]}"
-        elif any(ledger.failure(key) for key in chain["fingerprint"]):
+        elif any(ledger.failure(key) for key in chain["fingerprint"] if key[:SHORT] not in known):
             reason = "skipped: upstream failed"
         else:
             reason = "not run"

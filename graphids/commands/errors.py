@@ -9,8 +9,9 @@ from contextlib import contextmanager
 import typer
 
 from graphids.store.lease import StoreHeldError
+from graphids.store.outputs import DamagedOutputError
 
-BAD_REQUEST, STORE_HELD = 2, 5
+DAMAGED, BAD_REQUEST, STORE_HELD = 1, 2, 5
 
 
 class RequestError(Exception):
@@ -18,14 +19,25 @@ class RequestError(Exception):
 
 
 @contextmanager
+def as_request() -> Iterator[None]:
+    """Takes what a grid, its settings or its captures are refused for as the user's to mend."""
+    try:
+        yield
+    except (ValueError, FileNotFoundError) as error:
+        raise RequestError(str(error)) from error
+
+
+@contextmanager
 def as_exit_codes() -> Iterator[None]:
-    """Turns a user's mistake into a message and an exit code."""
+    """Turns a user's mistake into a message and an exit code; other errors travel."""
     try:
         yield
     except StoreHeldError as error:
         _fail(error, STORE_HELD)
-    except (RequestError, FileNotFoundError, ValueError) as error:
+    except RequestError as error:
         _fail(error, BAD_REQUEST)
+    except DamagedOutputError as error:
+        _fail(error, DAMAGED)
 
 
 def _fail(error: Exception, code: int) -> None:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar, get_type_hints
 import pydantic
 
 import grids
-from graphids.commands.errors import RequestError
+from graphids.commands.errors import RequestError, as_request
 from graphids.data.datasets import open_dataset
 from graphids.grid.grid import Grid
 from graphids.grid.settings import edit_path, field_value
@@ -61,6 +61,23 @@ def narrow(
     return grid
 
 
+def requested_plan(
+    name: str,
+    data: Path | None,
+    store: Path,
+    seeds: str | None,
+    datasets: str | None,
+    settings: Sequence[str] | None,
+) -> Plan:
+    """The plan of a grid as the flags of ``plan`` and ``run`` ask for it.
+
+    Raises:
+        RequestError: if the grid, a flag or a capture is refused.
+    """
+    with as_request():
+        return plan_grid(narrow(load_grid(name), seeds, datasets, settings), data, store)
+
+
 def plan_grid(grid: Grid, data: Path | None, store: Path) -> Plan:
     """Opens the datasets of a grid and expands it; digests of raw files are cached in the store."""
     infos = []
@@ -93,12 +110,14 @@ def _load_file(path: Path) -> ModuleType:
         raise RequestError(
             f"there is no file {path}; give the path of a grid file, or a grid's name"
         )
-    spec = importlib.util.spec_from_file_location(path.stem, path.resolve())
+    # A name of its own: a file called queue.py must not take the place of the module.
+    name = f"own_grid_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path.resolve())
     if spec is None or spec.loader is None:
         raise RequestError(f"{path} cannot be loaded as Python")
     module = importlib.util.module_from_spec(spec)
     # Its classes are pickled by value for the workers, which needs the module to be known by name.
-    sys.modules[path.stem] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from graphids.commands.loading import load_grid, narrow, plan_grid
+from graphids.commands.loading import requested_plan
 from graphids.runner.plan import Plan
 from graphids.store.outputs import OutputStore
 
@@ -27,19 +27,13 @@ def main(
     as_json: bool,
 ) -> int:
     """Prints the plan of a grid; trains nothing and needs no Ray."""
-    plan = plan_grid(narrow(load_grid(grid), seeds, datasets, settings), data, store)
-    committed = committed_trials(plan, OutputStore(store))
+    plan = requested_plan(grid, data, store, seeds, datasets, settings)
+    committed = plan.committed(OutputStore(store))
     if as_json:
         sys.stdout.write(json.dumps(plan.summary(committed), indent=1) + "\n")
     else:
         show(plan, committed)
     return 0
-
-
-def committed_trials(plan: Plan, store: OutputStore) -> set[str]:
-    """Fingerprints of a plan whose output the store holds."""
-    known = store.committed()
-    return {key for key, trial in plan.trials.items() if trial.short in known}
 
 
 def show(plan: Plan, committed: set[str]) -> None:

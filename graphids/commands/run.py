@@ -11,8 +11,8 @@ from types import FrameType
 
 from graphids.commands import table as table_command
 from graphids.commands.errors import RequestError
-from graphids.commands.loading import load_grid, narrow, plan_grid
-from graphids.commands.plan import committed_trials, show
+from graphids.commands.loading import requested_plan
+from graphids.commands.plan import show
 from graphids.runner.cluster import InfeasibleError
 from graphids.runner.execute import RunOptions, execute
 from graphids.runner.plan import Plan
@@ -40,8 +40,8 @@ def main(
     """Plans a grid, runs what is missing, prints the table and where its files are."""
     if only not in (None, "failed"):
         raise RequestError(f"--only takes 'failed' (got {only!r})")
-    plan = plan_grid(narrow(load_grid(grid), seeds, datasets, settings), data, store)
-    committed = committed_trials(plan, OutputStore(store))
+    plan = requested_plan(grid, data, store, seeds, datasets, settings)
+    committed = plan.committed(OutputStore(store))
     show(plan, committed)
     sys.stdout.write(f"Store: {store}\n")
     sys.stdout.flush()

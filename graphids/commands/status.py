@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
+from graphids.commands.errors import as_request
 from graphids.commands.names import grid_name
 from graphids.store.lease import is_alive, read_holder
 from graphids.store.ledger import Ledger
@@ -20,50 +20,41 @@ STATES = ("done", "running", "pending", "failed", "skipped")
 
 def main(*, grid: str, store: Path, as_json: bool) -> int:
     """Prints how many trials are in each state, and why some failed."""
-    found = summary(store, grid_name(grid))
+    name = grid_name(grid)
+    with as_request():
+        trials = read_plans(store, name).unique("fingerprint", keep="first", maintain_order=True)
+    ledger = Ledger(store)
+    states = trial_states(trials, store, ledger)
+    counts = {state: list(states.values()).count(state) for state in STATES}
+    failed = [key for key, state in states.items() if state == "failed"]
+    failures = [{"fingerprint": key, **(ledger.failure(key) or {})} for key in failed]
     if as_json:
+        found = {"grid": name, "states": counts, "failures": failures}
         sys.stdout.write(json.dumps(found, indent=1) + "\n")
         return 0
-    states = found["states"]
-    sys.stdout.write(", ".join(f"{states[state]} {state}" for state in STATES) + "\n")
-    for label in found["running"]:
-        sys.stdout.write(f"running: {label}\n")
-    for failure in found["failures"]:
+    sys.stdout.write(", ".join(f"{counts[state]} {state}" for state in STATES) + "\n")
+    for row in trials.iter_rows(named=True):
+        if states[row["fingerprint"]] == "running":
+            sys.stdout.write(f"running: {row['label']}\n")
+    for failure in failures:
         sys.stdout.write(f"failed: {failure['label']}: {failure['error'].splitlines()[0]}\n")
     return 0
 
 
-def summary(store: Path, grid: str) -> dict[str, Any]:
-    """State of every trial of a grid, as ``status --json`` prints it."""
-    trials = read_plans(store, grid).unique("fingerprint", keep="first", maintain_order=True)
-    ledger = Ledger(store)
+def trial_states(trials: pl.DataFrame, store: Path, ledger: Ledger) -> dict[str, str]:
+    """State of every trial of a grid by fingerprint."""
     committed = OutputStore(store).committed()
     running = _running(store, ledger)
     states: dict[str, str] = {}
-    failures = []
-    for row in trials.iter_rows(named=True):
-        key = row["fingerprint"]
-        failure = ledger.failure(key)
+    for key in trials["fingerprint"]:
         if key[:SHORT] in committed:
             states[key] = "done"
         elif key in running:
             states[key] = "running"
-        elif failure is not None:
-            states[key] = "failed"
-            failures.append({"fingerprint": key, **failure})
         else:
-            states[key] = "pending"
+            states[key] = "pending" if ledger.failure(key) is None else "failed"
     _mark_skipped(trials, states)
-    return {
-        "grid": grid,
-        "states": {state: list(states.values()).count(state) for state in STATES},
-        "running": [
-            r["label"]
-            for r in trials.iter_rows(named=True)
-            if states[r["fingerprint"]] == "running"
-        ],
-        "failures": failures,
-    }
+    return states
 
 
 def _mark_skipped(trials: pl.DataFrame, states: dict[str, str]) -> None:

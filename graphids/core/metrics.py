@@ -18,6 +18,10 @@ BoolArray = NDArray[np.bool_]
 ECE_BINS = 15
 RECALL_POINT = 0.95
 PRECISION_POINT = 0.99
+NO_CODE = 0
+"""Attack code of a window whose attack, if it has one, is not known."""
+UNNAMED = "unnamed"
+"""Name of such an attack; the code's own name is that of benign windows."""
 
 
 def checked(scores: ArrayLike, labels: ArrayLike) -> tuple[FloatArray, BoolArray]:
@@ -148,8 +152,8 @@ def decision_metrics(scores: FloatArray, attacks: BoolArray, threshold: float | 
     """Metrics of the decision ``score >= threshold``.
 
     F1, precision and recall are those of the attack class. With both classes present and one
-    decision for all windows the correlation is 0, its limit; without a flagged window precision is
-    undefined.
+    decision for all windows the correlation is 0, its limit; without an attack or without a flagged
+    window precision is undefined.
     """
     names = (
         "f1", "mcc", "precision", "recall", "fpr", "accuracy", "specificity",
@@ -163,10 +167,9 @@ def decision_metrics(scores: FloatArray, attacks: BoolArray, threshold: float | 
     fn, tn = float((~flagged & attacks).sum()), float((~flagged & ~attacks).sum())
     positive, negative = tp + fn, fp + tn
     result["accuracy"] = (tp + tn) / attacks.size
-    if tp + fp > 0:
-        result["precision"] = tp / (tp + fp)
     f1, f1_benign = 0.0, 0.0
     if positive > 0:
+        result["precision"] = tp / (tp + fp) if tp + fp > 0 else None
         result["recall"] = tp / positive
         f1 = result["f1"] = 2 * tp / (2 * tp + fp + fn)
     if negative > 0:
@@ -187,7 +190,8 @@ def per_attack_auroc(
     """AUROC of each attack that occurs against all benign windows, by its name.
 
     A window counts as an attack by its label alone: a code on a benign window of an attack's
-    capture is not one. None where there is no benign window.
+    capture is not one. Attack windows without a code appear as ``unnamed``. None where there is no
+    benign window.
 
     Args:
         scores: Higher is more anomalous ``[N]``.
@@ -200,7 +204,8 @@ def per_attack_auroc(
     result: Metrics = {}
     for code in np.unique(codes[attacks]).tolist():
         chosen = ~attacks | (codes == code)
-        result[names.get(code, f"code_{code}")] = auroc(values[chosen], attacks[chosen])
+        name = names.get(code, f"code_{code}") if code != NO_CODE else UNNAMED
+        result[name] = auroc(values[chosen], attacks[chosen])
     return result
 
 

@@ -103,6 +103,11 @@ def open_dataset(name: str, data_root: Path | None, *, digest_cache: Path | None
     contents = content_digests([_path(capture) for capture in captures], digest_cache)
     digests = [contents[_path(capture)] for capture in captures]
     kept, dropped = _once(captures, digests)
+    emptied = {c.subset for c in captures} - {c.subset for c, _ in kept}
+    dropped += [
+        f"{name} has no captures of {subset} but copies of others: it is left out"
+        for subset in sorted(emptied)
+    ]
     return _assemble(
         name, [capture for capture, _ in kept], _digest_files(kept), (*notes, *dropped)
     )

@@ -137,11 +137,13 @@ def one_payload(field: bytes) -> bytes:
     Raises:
         ValueError: not hexadecimal, half a byte, or more than eight bytes.
     """
-    text = field.strip().lower().removeprefix(b"0x").replace(b" ", b"").replace(b".", b"")
+    groups = field.strip().lower().removeprefix(b"0x").replace(b".", b" ").split(b" ")
+    text = b"".join(groups)
     if set(text) - set(b"0123456789abcdef"):
         raise ValueError("is not hexadecimal")
-    if len(text) % 2:
-        raise ValueError(f"has {len(text)} hexadecimal digits, and a byte has two")
+    for group in groups:
+        if len(group) % 2:
+            raise ValueError(f"has {len(group)} hexadecimal digits together, and a byte has two")
     if len(text) > 2 * PAYLOAD_BYTES:
         raise ValueError(f"has {len(text) // 2} bytes, and a classic CAN frame at most 8")
     return bytes.fromhex(text.decode("ascii"))

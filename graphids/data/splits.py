@@ -75,7 +75,7 @@ def _block_start(y: Tensor, length: int) -> int:
     running = torch.cat((y.new_zeros(1), y.cumsum(0)))
     attacks = running[length:] - running[:-length]
     has_benign = attacks < length
-    good = (attacks >= max(1, total * ATTACK_PERCENT // 100)) & has_benign
+    good = (100 * attacks >= ATTACK_PERCENT * total) & has_benign
     rank = torch.where(good, 2 * length + 2, 2 * attacks + has_benign)
     return int((rank == rank.max()).nonzero().max())
 

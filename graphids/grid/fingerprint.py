@@ -30,6 +30,7 @@ def fingerprint(
     """
     identity = {
         "stage": stage.name,
+        "type": type_name(stage),
         "version": stage.version,
         "settings": own_settings(stage),
         "dataset": dataset_digest,
@@ -37,6 +38,13 @@ def fingerprint(
         "upstream": dict(upstream),
     }
     return digest(identity)
+
+
+def type_name(stage: StageLike) -> str:
+    """Class of a stage; with its module where it is a user's own, so that it is no other's twin."""
+    kind = type(stage)
+    own = not kind.__module__.startswith("graphids.")
+    return f"{kind.__module__}.{kind.__qualname__}" if own else kind.__qualname__
 
 
 def digest(value: object) -> str:

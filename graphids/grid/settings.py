@@ -35,13 +35,6 @@ def vars_of(settings: object) -> dict[str, Any]:
     return {f.name: getattr(settings, f.name) for f in fields(settings)}
 
 
-def read_path(settings: object, path: str) -> Any:
-    """The value at a dotted field path."""
-    for name in path.split("."):
-        settings = field_value(settings, name)
-    return settings
-
-
 def edit_path(settings: Settings, path: str, value: object) -> Settings:
     """A copy of ``settings`` with the field at ``path`` replaced; checks re-run on the way up.
 

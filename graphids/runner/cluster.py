@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,18 +43,20 @@ def cluster(address: str | None, *, dashboard: bool = True) -> Iterator[str]:
         ray.shutdown()
 
 
-def slots() -> int:
-    """Trials of one core each that the cluster runs at once.
+def slots(patience_s: float = 120.0) -> int:
+    """Trials of one core each that the cluster runs at once; waits for workers that still join.
 
     Raises:
         InfeasibleError: if no node offers a core.
     """
-    cores = int(ray.cluster_resources().get("CPU", 0))
-    if cores < 1:
-        raise InfeasibleError(
-            "the cluster offers no CPU to trials (its nodes have num_cpus=0); "
-            "add a worker node, or start the head with --num-cpus"
-        )
+    deadline = time.monotonic() + patience_s
+    while (cores := int(ray.cluster_resources().get("CPU", 0))) < 1:
+        if time.monotonic() > deadline:
+            raise InfeasibleError(
+                f"the cluster has offered no CPU to trials for {patience_s:.0f} s (its nodes have "
+                "num_cpus=0); add a worker node, or start the head with --num-cpus"
+            )
+        time.sleep(1.0)
     return cores
 
 

@@ -8,12 +8,14 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray import tune
+from ray.exceptions import RayError
 
 from graphids.runner.cluster import check_store_is_shared, cluster, slots
 from graphids.runner.handoffs import start_keepers
@@ -32,7 +34,7 @@ SAID_ELSEWHERE = (
     "ray.tune.tune",
     "ray.tune.analysis.experiment_analysis",
 )
-DONE, SOME_FAILED, DISK_FULL, INTERRUPTED = 0, 1, 4, 130
+DONE, SOME_FAILED, DISK_FULL, STORE_LOST, INTERRUPTED = 0, 1, 4, 5, 130
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +62,8 @@ def execute(plan: Plan, wanted: Iterable[str], options: RunOptions) -> int:
         options: How to run it.
 
     Returns:
-        The exit code: 0 all trials done, 1 some failed, 4 disk full, 130 interrupted.
+        The exit code: 0 all trials done, 1 some failed, 4 disk full, 5 the store was lost to
+        another run, 130 interrupted.
 
     Raises:
         StoreHeldError: if another run writes the store.
@@ -71,20 +74,14 @@ def execute(plan: Plan, wanted: Iterable[str], options: RunOptions) -> int:
     with Lease(options.store, run) as lease:
         store.sweep()
         write_plan(plan, run, options.store)
-        search = ReadyTrials(plan, committed(plan, store), wanted)
-        for key in search.waiting:
-            ledger.forgive(key)
+        search = ReadyTrials(
+            plan, plan.committed(store), wanted, lambda key: store.find(key) is not None
+        )
         ledger.append(run, "run_started", grid=plan.grid.name, trials=len(search.waiting))
         if search.waiting:
             _tune(plan, search, lease, options)
         ledger.append(run, "run_ended", done=len(search.done), failed=len(search.failed))
-    return _exit_code(search, ledger)
-
-
-def committed(plan: Plan, store: OutputStore) -> set[str]:
-    """Trials of a plan whose output the store holds."""
-    known = store.committed()
-    return {key for key, trial in plan.trials.items() if trial.short in known}
+    return _exit_code(search)
 
 
 def write_plan(plan: Plan, run: str, root: Path) -> None:
@@ -110,7 +107,12 @@ def _tune(plan: Plan, search: ReadyTrials, lease: Lease, options: RunOptions) ->
             trials=plan.trials,
             commit=options.commit,
         )
-        with tempfile.TemporaryDirectory(prefix="graphids-tune-") as scratch:
+        # In the store, which every node sees; what a kill leaves behind is swept by the next run.
+        temporary = OutputStore(options.store).temporary
+        temporary.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(
+            prefix="tune-", dir=temporary, ignore_cleanup_errors=True
+        ) as scratch:
             tuner = tune.Tuner(
                 tune.with_resources(
                     tune.with_parameters(run_trial, context=context),
@@ -133,8 +135,17 @@ def _tune(plan: Plan, search: ReadyTrials, lease: Lease, options: RunOptions) ->
                 ),
             )
             _fit(tuner)
-        reads = {key[:12]: n for k in keepers for key, n in ray.get(k.counts.remote()).items()}
-        Ledger(options.store).append(lease.run, "handoffs", reads=reads)
+        _note_handoffs(keepers, Ledger(options.store), lease.run)
+
+
+def _note_handoffs(keepers: list[Any], ledger: Ledger, run: str) -> None:
+    """Keeps how often each output was read from disk; a keeper that is gone tells nothing."""
+    reads: dict[str, int] = {}
+    for keeper in keepers:
+        with suppress(RayError):
+            for key, count in ray.get(keeper.counts.remote()).items():
+                reads[key[:12]] = max(count, reads.get(key[:12], 0))
+    ledger.append(run, "handoffs", reads=reads)
 
 
 def _fit(tuner: tune.Tuner) -> None:
@@ -156,7 +167,7 @@ def _fit(tuner: tune.Tuner) -> None:
 def _progress(plan: Plan, search: ReadyTrials, lease: Lease, options: RunOptions) -> Progress:
     """The callback that keeps the ledger and prints the line of progress."""
     costs = {key: cost(trial.stage) for key, trial in plan.trials.items()}
-    return Progress(Ledger(options.store), lease.run, search, costs)
+    return Progress(Ledger(options.store), lease.run, lease.fencing, search, costs)
 
 
 def resources(plan: Plan, fingerprint: str) -> tune.PlacementGroupFactory:
@@ -186,11 +197,10 @@ def _carry_own_stages(plan: Plan) -> None:
             ray.cloudpickle.register_pickle_by_value(module)
 
 
-def _exit_code(search: ReadyTrials, ledger: Ledger) -> int:
+def _exit_code(search: ReadyTrials) -> int:
     """How a run ended."""
-    failures = [ledger.failure(key) for key in search.failed]
-    if any(failure is not None and failure["kind"] == "disk" for failure in failures):
-        return DISK_FULL
-    if search.failed or search.skipped:
-        return SOME_FAILED
-    return INTERRUPTED if search.waiting or search.running else DONE
+    if search.stopped:
+        return {"disk": DISK_FULL, "lease": STORE_LOST}[search.stopped]
+    if search.waiting or search.running:
+        return INTERRUPTED
+    return SOME_FAILED if search.failed or search.skipped else DONE

@@ -13,6 +13,7 @@ from graphids.grid.fingerprint import canonical, digest, fingerprint, own_settin
 from graphids.grid.grid import Grid, Variant
 from graphids.grid.trial import StageLike, Trial
 from graphids.stages.protocol import Demand, Stage
+from graphids.store.outputs import OutputStore
 from graphids.store.results import PLAN_SCHEMA
 
 
@@ -62,8 +63,15 @@ class Plan:
     @property
     def design(self) -> str:
         """Digest of the variants: which rows there are and what they mean."""
-        described = [[v.name, _describe(v.stage)] for v in self.grid.variants]
+        described = [
+            [v.name, v.axis, v.level, v.baseline, _describe(v.stage)] for v in self.grid.variants
+        ]
         return digest(described)[:12]
+
+    def committed(self, store: OutputStore) -> set[str]:
+        """Trials whose output the store holds."""
+        known = store.committed()
+        return {key for key, trial in self.trials.items() if trial.short in known}
 
     def dependents(self) -> dict[str, list[str]]:
         """Fingerprints of the trials that read each trial's output."""
@@ -96,6 +104,7 @@ class Plan:
                 "level": row.variant.level,
                 "baseline": row.variant.baseline,
                 "dataset": row.dataset,
+                "dataset_digest": self.trials[key].dataset_digest,
                 "seed": row.seed,
                 "stage": self.trials[key].stage.name,
                 "role": "row" if key == row.fingerprint else "upstream",
@@ -133,7 +142,6 @@ class Plan:
                     "dataset": trial.dataset,
                     "seed": trial.seed,
                     "upstream": list(trial.upstream.values()),
-                    "committed": key in committed,
                 }
                 for key, trial in self.trials.items()
             ],

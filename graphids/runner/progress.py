@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from ray import tune
 
 from graphids.runner.search import ReadyTrials
+from graphids.store.lease import LeaseLostError, check_fencing
 from graphids.store.ledger import Ledger
 
 
@@ -20,6 +23,7 @@ class Progress(tune.Callback):
         self,
         ledger: Ledger,
         run: str,
+        fencing: int,
         search: ReadyTrials,
         costs: Mapping[str, float],
     ) -> None:
@@ -28,50 +32,65 @@ class Progress(tune.Callback):
         Args:
             ledger: Where events go.
             run: Name of the run.
+            fencing: Number of the lease under which it writes.
             search: Knows what is done and what waits.
             costs: Expected relative duration of each trial.
         """
-        self.ledger, self.run, self.search, self.costs = ledger, run, search, costs
+        self.ledger, self.run, self.fencing = ledger, run, fencing
+        self.search, self.costs = search, costs
         self.began = time.monotonic()
         self.total = len(search.waiting)
         self.ended: set[str] = set()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A trial has been given to a worker."""
-        self._note("started", trial.config["fingerprint"], trial.config["label"])
+        """A trial has been given to a worker: its former failure is past."""
+        with self._noting():
+            self.ledger.forgive(trial.config["fingerprint"])
+            self._note("started", trial)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial's output is committed."""
-        key, label = trial.config["fingerprint"], trial.config["label"]
-        self._note("done", key, label)
-        self._line(key, f"done: {label}")
+        with self._noting():
+            self._note("done", trial)
+        self._line(trial, "done")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial failed: its own account is in the store, or its worker died without one."""
         key, label = trial.config["fingerprint"], trial.config["label"]
-        failure = self.ledger.failure(key)
-        if failure is None:
-            failure = {
-                "label": label,
-                "kind": "died",
-                "error": "the worker process died without an error of its own; "
-                "it was killed or ran out of memory",
-                "traceback": "",
-                "time": time.time(),
-            }
+        if self.search.is_committed(key):
+            # The worker died after its commit: the disk is the truth.
+            self.on_trial_complete(iteration, trials, trial)
+            return
+        failure = self.ledger.failure(key) or died(label)
+        if failure["kind"] in ("disk", "lease"):
+            self.search.stop(failure["kind"])
+        with self._noting():
             self.ledger.fail(key, failure)
-        if failure["kind"] == "disk":
-            self.search.stop()
-        self._note("failed", key, label)
-        self._line(key, f"FAILED: {label}: {failure['error'].splitlines()[0]}")
+            self._note("failed", trial)
+        self._line(trial, "FAILED", f": {failure['error'].splitlines()[0]}")
 
-    def _note(self, event: str, fingerprint: str, label: str) -> None:
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        """Writes to a store that may be full or lost: either ends the run, not this process."""
+        try:
+            check_fencing(self.ledger.root, self.fencing)
+            yield
+        except LeaseLostError:
+            self.search.stop("lease")
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            self.search.stop("disk")
+
+    def _note(self, event: str, trial: Any) -> None:
         """One event for the ledger."""
-        self.ledger.append(self.run, event, fingerprint=fingerprint, label=label)
+        self.ledger.append(
+            self.run, event, fingerprint=trial.config["fingerprint"], label=trial.config["label"]
+        )
 
-    def _line(self, key: str, what: str) -> None:
+    def _line(self, trial: Any, how: str, why: str = "") -> None:
         """One line: what happened, trials ended, running, left, time to go."""
-        self.ended.add(key)
+        self.ended.add(trial.config["fingerprint"])
         # Tune may tell its callbacks before its searcher that a trial has ended.
         running = set(self.search.running.values()) - self.ended
         ahead = sum(self.costs[k] for k in self.search.waiting)
@@ -79,10 +98,23 @@ class Progress(tune.Callback):
         pace = (time.monotonic() - self.began) / sum(self.costs[k] for k in self.ended)
         left = self.total - len(self.ended) - len(running) - len(self.search.skipped)
         sys.stdout.write(
-            f"[{len(self.ended)}/{self.total}] {what} ({len(running)} running, {left} left, "
+            f"[{len(self.ended)}/{self.total}] {how}: {trial.config['label']}{why} "
+            f"({len(running)} running, {left} left, "
             f"about {clock(ahead * pace)} to go)\n"
         )
         sys.stdout.flush()
+
+
+def died(label: str) -> dict[str, Any]:
+    """The failure of a trial whose worker could not tell what happened."""
+    return {
+        "label": label,
+        "kind": "died",
+        "error": "the worker process died without an error of its own; "
+        "it was killed or ran out of memory",
+        "traceback": "",
+        "time": time.time(),
+    }
 
 
 def clock(seconds: float) -> str:

@@ -6,7 +6,7 @@ waits for one that runs, and ``FINISHED`` when nothing is left that can run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ray.tune.search import Searcher
@@ -17,13 +17,20 @@ from graphids.runner.plan import Plan
 class ReadyTrials(Searcher):
     """Hands out the trials of a plan in the order in which their inputs appear."""
 
-    def __init__(self, plan: Plan, committed: Iterable[str], wanted: Iterable[str]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        committed: Iterable[str],
+        wanted: Iterable[str],
+        is_committed: Callable[[str], bool] = lambda key: False,
+    ) -> None:
         """Takes the graph of trials.
 
         Args:
             plan: The graph of trials.
             committed: Fingerprints that the store holds: they are not run again.
             wanted: Fingerprints to run, with everything upstream of them.
+            is_committed: Asks the store, which knows better than a worker that died.
         """
         super().__init__()
         self.plan = plan
@@ -31,7 +38,8 @@ class ReadyTrials(Searcher):
         self.failed: set[str] = set()
         self.skipped: set[str] = set()
         self.running: dict[str, str] = {}
-        self.stopped = False
+        self.stopped: str | None = None
+        self.is_committed = is_committed
         self._readers = plan.dependents()
         order = plan.priorities()
         self.waiting = sorted(_closure(plan, wanted) - self.done, key=lambda key: -order[key])
@@ -53,7 +61,7 @@ class ReadyTrials(Searcher):
     ) -> None:
         """Frees what waited for the trial, or skips it where the trial failed."""
         key = self.running.pop(trial_id)
-        if error:
+        if error and not self.is_committed(key):
             self.failed.add(key)
             self._skip(key)
         else:
@@ -62,9 +70,9 @@ class ReadyTrials(Searcher):
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Nothing to learn from the metrics of an epoch."""
 
-    def stop(self) -> None:
+    def stop(self, reason: str) -> None:
         """Suggests nothing more: the run ends when the running trials have."""
-        self.stopped = True
+        self.stopped = self.stopped or reason
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing is saved: the store is the truth, and a run starts from it."""

@@ -10,12 +10,12 @@ import time
 import traceback
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
-import ray
 import torch
 from ray import tune
 
@@ -24,7 +24,7 @@ from graphids.grid.trial import Trial
 from graphids.runner.handoffs import fetch
 from graphids.stages.handoff import write_handoff
 from graphids.stages.protocol import Stage
-from graphids.store.lease import check_fencing
+from graphids.store.lease import LeaseLostError, check_fencing
 from graphids.store.ledger import Ledger
 from graphids.store.outputs import OutputStore
 
@@ -55,7 +55,10 @@ def run_trial(config: dict[str, Any], context: RunContext) -> None:
         _quiet()
         _run(trial, context)
     except Exception as error:
-        ledger.fail(trial.fingerprint, describe_failure(trial.label, error))
+        # A run that lost the store must not write into it; a full disk takes no account of itself.
+        with suppress(LeaseLostError, OSError):
+            check_fencing(context.root, context.fencing)
+            ledger.fail(trial.fingerprint, describe_failure(trial.label, error))
         raise
     ledger.forgive(trial.fingerprint)
 
@@ -118,14 +121,27 @@ def describe_failure(label: str, error: BaseException) -> dict[str, Any]:
 
 
 def failure_kind(error: BaseException) -> str:
-    """``nan``, ``oom``, ``disk`` or ``bug``."""
+    """``nan``, ``oom``, ``disk``, ``lease`` or ``bug``."""
+    if isinstance(error, LeaseLostError):
+        return "lease"
+    if is_disk_full(error):
+        return "disk"
     if isinstance(error, FloatingPointError):
         return "nan"
-    if isinstance(error, MemoryError | torch.OutOfMemoryError | ray.exceptions.OutOfMemoryError):
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return "oom"
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return "disk"
     return "bug"
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Whether a full disk is behind an error; some writers tell it in words alone."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            return True
+        if "No space left on device" in str(error) or "os error 28" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _quiet() -> None:

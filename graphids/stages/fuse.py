@@ -135,4 +135,4 @@ def _features(handoff: Handoff, name: str) -> tuple[TensorDict, Windows]:
 def _scored(model: FusionModuleBase, handoff: Handoff, name: str) -> Scored:
     """Fused scores of one split."""
     features, windows = _features(handoff, name)
-    return Scored(windows=windows, scores=model.forward_scores(features).double())
+    return Scored(windows=windows, scores=model.predict_scores(features))

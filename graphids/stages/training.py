@@ -93,6 +93,11 @@ class KeepBest(Callback):
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
         """Copies the weights where they are better than the best so far."""
+        if self.monitor not in trainer.callback_metrics:
+            raise ValueError(
+                f"{self.monitor} was not measured: the first half of validation has no window that "
+                "it is defined on (an autoencoder needs benign ones); see the notes of the plan"
+            )
         value = float(trainer.callback_metrics[self.monitor])
         if value < self.best:
             self.best, self.epoch = value, trainer.current_epoch

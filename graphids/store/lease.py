@@ -7,11 +7,13 @@ refused.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import threading
 import time
-import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -60,8 +62,7 @@ class Lease:
         self._beat = threading.Thread(target=self._keep, name="lease", daemon=True)
 
     def __enter__(self) -> Lease:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with _Gate(self.path.with_suffix(".lock")):
+        with gate(self.path.parent):
             holder = read_holder(self.path)
             if holder is not None and is_alive(holder):
                 age = time.time() - holder.heartbeat
@@ -82,9 +83,9 @@ class Lease:
     ) -> None:
         self._stop.set()
         self._beat.join()
-        holder = read_holder(self.path)
-        if holder is not None and holder.fencing == self.fencing:
-            self.path.unlink(missing_ok=True)
+        with gate(self.path.parent):
+            if self._is_ours():
+                self.path.unlink(missing_ok=True)
 
     def _write(self) -> None:
         """Writes who holds the store and that it lives."""
@@ -99,45 +100,31 @@ class Lease:
         )
         write_json(self.path, asdict(holder))
 
+    def _is_ours(self) -> bool:
+        """Whether the lease file still names this run."""
+        holder = read_holder(self.path)
+        return holder is not None and holder.fencing == self.fencing
+
     def _keep(self) -> None:
         """Renews the heartbeat until the lease ends or another run has taken it."""
         while not self._stop.wait(HEARTBEAT_S):
-            holder = read_holder(self.path)
-            if holder is not None and holder.fencing != self.fencing:
-                return
-            self._write()
-
-
-class _Gate:
-    """Held for the moment of taking a lease, so that two runs never take it at once."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.token = uuid.uuid4().hex
-
-    def __enter__(self) -> None:
-        for _ in range(100):
             try:
-                with self.path.open("x") as file:
-                    file.write(self.token)
-            except FileExistsError:
-                self._clear_if_stale()
-                time.sleep(0.05)
-            else:
-                return
-        raise StoreHeldError(f"{self.path} did not become free within 5 s; remove it and try again")
+                with gate(self.path.parent):
+                    if not self._is_ours():
+                        return
+                    self._write()
+            except OSError:
+                # A full disk or a hiccup of the file system: the next beat may get through.
+                continue
 
-    def __exit__(self, *_: object) -> None:
-        self.path.unlink(missing_ok=True)
 
-    def _clear_if_stale(self) -> None:
-        """A gate is held for milliseconds: one that is seconds old was left by a killed run."""
-        try:
-            age = time.time() - self.path.stat().st_mtime
-        except FileNotFoundError:
-            return
-        if age > 2.0:
-            self.path.unlink(missing_ok=True)
+@contextmanager
+def gate(root: Path) -> Iterator[None]:
+    """Held while a lease is read and written; the kernel frees it when a process dies."""
+    root.mkdir(parents=True, exist_ok=True)
+    with (root / "lease.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def read_holder(path: Path) -> Holder | None:

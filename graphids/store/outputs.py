@@ -155,7 +155,8 @@ class OutputStore:
         """Removes what interrupted trials left behind; returns how many folders went."""
         left = list(self.temporary.iterdir()) if self.temporary.is_dir() else []
         for folder in left:
-            shutil.rmtree(folder)
+            # A worker that outlives its killed driver for a moment may still write into it.
+            shutil.rmtree(folder, ignore_errors=True)
         return len(left)
 
 

@@ -47,6 +47,7 @@ PLAN_SCHEMA: dict[str, Any] = {
     "level": pl.String,
     "baseline": pl.Boolean,
     "dataset": pl.String,
+    "dataset_digest": pl.String,
     "seed": pl.Int64,
     "stage": pl.String,
     "role": pl.String,
@@ -94,8 +95,8 @@ def plan_path(root: Path, grid: str, run: str) -> Path:
 def read_plans(root: Path, grid: str) -> pl.DataFrame:
     """The plan of a grid: its latest design, every row of it that any run has planned.
 
-    Runs of another design (other variants or settings) are left out: their rows would stand under
-    the same names with other meanings.
+    Runs of another design (other variants or settings) are left out, and so are runs on captures
+    that have changed since: their rows would stand under the same names with other meanings.
 
     Raises:
         FileNotFoundError: if no run of the grid was planned in this store.
@@ -106,12 +107,14 @@ def read_plans(root: Path, grid: str) -> pl.DataFrame:
         raise FileNotFoundError(
             f"no run of grid {grid!r} in the store {root}; it has runs of: {', '.join(known)}"
         )
-    plans = pl.concat([pl.read_parquet(path) for path in paths])
-    latest = plans.filter(pl.col("run") == plans["run"].max())["design"][0]
-    same = plans.filter(pl.col("design") == latest).sort("run", descending=True)
-    newest = same.select("variant", "dataset", "seed", "run").unique(
-        subset=["variant", "dataset", "seed"], keep="first", maintain_order=True
+    plans = pl.concat([pl.read_parquet(path) for path in paths]).sort(
+        "run", descending=True, maintain_order=True
     )
-    return same.join(newest, on=["variant", "dataset", "seed", "run"], nulls_equal=True).sort(
-        "position", "dataset", "seed", maintain_order=True
-    )
+    same = plans.filter(pl.col("design") == plans["design"][0])
+    for keys, newest in (
+        (["dataset"], "dataset_digest"),
+        (["variant", "dataset", "seed"], "run"),
+    ):
+        latest = same.unique(subset=keys, keep="first", maintain_order=True)
+        same = same.join(latest.select(*keys, newest), on=[*keys, newest], how="semi")
+    return same.sort("position", "dataset", "seed", maintain_order=True)

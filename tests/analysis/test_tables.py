@@ -13,7 +13,8 @@ import polars as pl
 import pytest
 
 from analysis.render import to_csv, to_json, to_markdown
-from analysis.tables import COLUMNS, FLOOR, METRICS, AblationTable, ablation_table
+from analysis.tables import COLUMNS, METRICS, AblationTable, ablation_table
+from graphids.grid.grid import FLOOR
 from graphids.store.ledger import Ledger
 from graphids.store.outputs import DamagedOutputError, OutputStore
 from graphids.store.results import (
@@ -41,7 +42,8 @@ def plan_rows() -> list[dict[str, Any]]:
                 "grid": "g", "design": "d", "run": "r", "position": position, "variant": variant,
                 "axis": None if variant == "mlp" else "loss",
                 "level": None if variant == "mlp" else variant,
-                "baseline": variant == "ce", "dataset": "sim", "seed": seed, "label": "",
+                "baseline": variant == "ce", "dataset": "sim", "dataset_digest": "x",
+                "seed": seed, "label": "",
             }  # fmt: skip
             rows.append({**common, "stage": "prepare", "role": "upstream", "upstream": [],
                          "fingerprint": key("prepare")})  # fmt: skip
@@ -120,7 +122,7 @@ def test_every_row_stands_on_every_subset_baseline_first_floor_last(root: Path) 
 def test_what_is_missing_is_told_with_its_reason(root: Path) -> None:
     table = ablation_table(root, "g")
     assert cell(table, "mlp", "f1")["n"] == 0
-    assert table.missing == (
+    assert table.notes == (
         "focal on sim, seed 1: failed: loss is nan",
         "mlp on sim, seed 0: skipped: upstream failed",
         "mlp on sim, seed 1: skipped: upstream failed",
@@ -137,6 +139,38 @@ def test_formats_agree_with_the_table(root: Path) -> None:
     markdown = to_markdown(table)
     assert "| ce (baseline) | 0.8000 ± 0.1414 | n/a |" in markdown
     assert "70 windows, 20 attacks" in markdown
+
+
+def test_a_grid_without_a_floor_still_has_its_rows(root: Path) -> None:
+    path = plan_path(root, "g", "r")
+    plan = pl.read_parquet(path).with_columns(stage=pl.col("stage").replace("prepare", "load"))
+    write_parquet(path, plan, PLAN_SCHEMA)
+    table = ablation_table(root, "g")
+    assert cell(table, "ce", "f1")["n"] == 2
+    assert "70 windows" in to_markdown(table)
+
+
+def test_rows_on_other_windows_are_told_and_the_floor_is_the_baselines(root: Path) -> None:
+    """An axis of the windowing gives each level a floor of its own; they are never averaged."""
+    path = plan_path(root, "g", "r")
+    other = pl.col("variant") == "focal"
+    prepare = pl.col("stage") == "prepare"
+    plan = pl.read_parquet(path).with_columns(
+        fingerprint=pl.when(other & prepare).then(pl.lit(key("wide"))).otherwise("fingerprint")
+    )
+    write_parquet(path, plan, PLAN_SCHEMA)
+    commit(OutputStore(root), key("wide"), {"f1": 0.9, "n_windows": 35.0})
+    focal = commit(OutputStore(root), key("focal", 1), {"f1": 0.8, "n_windows": 35.0})
+    assert focal.is_dir()
+    table = ablation_table(root, "g")
+    assert cell(table, FLOOR, "f1")["mean"] == 0.44
+    assert cell(table, FLOOR, "n_windows")["mean"] == 70.0
+    assert any(note.startswith(f"focal on sim / {SUBSETS[0]}: ") for note in table.notes)
+
+
+def test_a_metric_undefined_in_one_seed_shows_its_own_count(root: Path) -> None:
+    commit(OutputStore(root), key("focal", 1), {"f1": None, "n_windows": 70.0, "n_attacks": 20.0})
+    assert "| focal | 0.8000 (n=1) |" in to_markdown(ablation_table(root, "g"))
 
 
 def test_a_damaged_metrics_file_is_refused(root: Path) -> None:

@@ -93,6 +93,22 @@ def test_canary_training_lowers_the_loss_and_ranks_attacks_first(
     assert found["test/all/f1"] > 0.5
 
 
+class Dropping(FusionModuleBase):
+    """A head that gives ``predict_scores`` nothing of its own."""
+
+    def forward_scores(self, td: TensorDict) -> torch.Tensor:
+        return torch.dropout(td["gat", "probs"][:, 1], 0.5, self.training)
+
+
+@pytest.mark.parametrize("head", [MLPFusionModule(), WeightedAvgModule(), Dropping(18)])
+def test_scores_of_a_fresh_head_repeat(head: FusionModuleBase) -> None:
+    td = states()
+    first = head.predict_scores(td)
+    assert head.training
+    assert torch.equal(head.predict_scores(td), first)
+    assert torch.equal(head.eval().predict_scores(td), first)
+
+
 def test_confident_windows_do_not_tie() -> None:
     head = MLPFusionModule()
     with torch.no_grad():

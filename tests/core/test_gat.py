@@ -82,8 +82,9 @@ def test_layers_come_from_the_data_module_once() -> None:
     assert model.net is net
     assert (model.hparams["num_ids"], model.hparams["in_channels"]) == (20, 35)
     assert model.test_names == ("known", "unknown")
-    with pytest.raises(ValueError, match="'num_ids': 21"):
-        model.prepare_from_datamodule(FakeData(num_ids=21))
+    for size in ("num_ids", "in_channels", "num_classes"):
+        with pytest.raises(ValueError, match=f"'{size}': 21"):
+            model.prepare_from_datamodule(FakeData(**{size: 21}))
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])

@@ -81,6 +81,7 @@ def test_d21_a_single_class_is_undefined_not_zero() -> None:
         "ap",
         "mcc",
         "f1",
+        "precision",
         "recall",
         "f1_macro",
         "f1_weighted",
@@ -89,7 +90,6 @@ def test_d21_a_single_class_is_undefined_not_zero() -> None:
         assert benign[name] is None
     assert all(value is None for name, value in benign.items() if "_at_" in name)
     assert benign["fpr"] == pytest.approx(1 / 3)
-    assert benign["precision"] == 0.0
     assert benign["n_attacks"] == 0
     attacks = binary_metrics([0.1, 0.9], [1, 1], 0.5)
     assert attacks["fpr"] is attacks["auroc"] is attacks["mcc"] is attacks["specificity"] is None
@@ -134,6 +134,12 @@ def test_d19_a_code_on_a_benign_window_is_not_an_attack() -> None:
     assert macro_average(found) == 0.5
     assert per_attack_auroc([0.5], [1], [3], {3: "gear_spoofing"}) == {"gear_spoofing": None}
     assert macro_average({"gear_spoofing": None}) is None
+
+
+def test_an_attack_without_a_code_is_unnamed_not_benign() -> None:
+    names = {0: "benign", 3: "gear_spoofing"}
+    found = per_attack_auroc([0.1, 0.9, 0.8], [0, 1, 1], [0, 0, 3], names)
+    assert found == {"unnamed": 1.0, "gear_spoofing": 1.0}
 
 
 def test_faults_are_named() -> None:

@@ -91,6 +91,7 @@ def test_identical_captures_are_used_once_and_said(root):
         f"mine: {ATTACKED}/DoS-9.csv",
         f"mine: {KNOWN}/a-copy-1.csv.gz",
         "mine: test_02_more/rpm-1.csv",
+        "mine has no captures of test_02_more but copies of others: it is left out",
     ]
 
 

@@ -37,7 +37,7 @@ def obvious_start(y: list[int]) -> int:
         return n - length
     for s in starts:
         block = y[s : s + length]
-        if sum(block) >= max(1, sum(y) // 10) and 0 in block:
+        if sum(block) / sum(y) >= 0.1 and 0 in block:
             return s
     return max(starts, key=lambda s: (sum(y[s : s + length]), 0 in y[s : s + length], s))
 
@@ -79,6 +79,16 @@ def test_where_no_block_will_do_the_one_with_most_attacks_validates() -> None:
     assert runs(split_capture(y, 1))[0] == (S, 2)
     dense = labels(40, range(8), range(9, 17), range(18, 26), range(27, 35), range(36, 40))
     assert runs(split_capture(dense, 1))[-1] == (C, 3)
+
+
+@pytest.mark.parametrize(("late", "start"), [(1, 60), (2, 80)])
+def test_a_tenth_of_the_attacks_is_rounded_up(late: int, start: int) -> None:
+    """Two of eleven attack windows are a tenth, one is less."""
+    y = labels(100, range(60, 71 - late), range(90, 90 + late))
+    assert int(y.sum()) == 11
+    first = int(split_capture(y, 1).eq(S).nonzero().min())
+    assert first == (start if late == 2 else first)
+    assert int(y[first : first + 20].sum()) >= 2
 
 
 @pytest.mark.parametrize("n", range(13))

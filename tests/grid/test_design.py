@@ -119,6 +119,14 @@ def test_fingerprints_tell_apart_what_bears_on_the_result_and_nothing_else() -> 
     assert len({base, *others}) == 7
 
 
+def test_stages_of_different_classes_are_never_the_same_trial() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Mine(Train):
+        """A user's own stage with the name and the settings of another."""
+
+    assert fingerprint(Mine(), "d", 0, {}) != fingerprint(Train(), "d", 0, {})
+
+
 def test_a_new_setting_with_a_default_leaves_old_fingerprints_alone() -> None:
     @dataclass(frozen=True, kw_only=True)
     class Wider(Net):

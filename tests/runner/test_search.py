@@ -88,5 +88,15 @@ def test_the_longest_path_starts_first(plan: Plan) -> None:
 
 def test_after_a_stop_nothing_more_is_suggested(plan: Plan) -> None:
     search = ReadyTrials(plan, (), plan.trials)
-    search.stop()
+    search.stop("disk")
     assert search.suggest("a") == Searcher.FINISHED
+
+
+def test_a_worker_that_died_after_its_commit_did_its_work(plan: Plan) -> None:
+    search = ReadyTrials(plan, (), plan.trials, is_committed=lambda key: True)
+    found = search.suggest("a")
+    assert isinstance(found, dict)
+    search.on_trial_complete("a", error=True)
+    assert search.done == {found["fingerprint"]}
+    assert not search.failed
+    assert not search.skipped

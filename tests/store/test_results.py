@@ -10,12 +10,15 @@ import pytest
 from graphids.store.results import PLAN_SCHEMA, plan_path, read_plans, write_parquet
 
 
-def plan(run: str, design: str, rows: list[tuple[str, str, int]]) -> pl.DataFrame:
+def plan(
+    run: str, design: str, rows: list[tuple[str, str, int]], digest: str = "x"
+) -> pl.DataFrame:
     return pl.DataFrame(
         [
             {
                 "grid": "g", "design": design, "run": run, "position": 0, "variant": variant,
                 "axis": None, "level": None, "baseline": True, "dataset": dataset, "seed": seed,
+                "dataset_digest": digest,
                 "stage": "classify", "role": "row", "label": "", "upstream": [],
                 "fingerprint": f"{design}-{variant}-{dataset}-{seed}-{run}",
             }
@@ -44,6 +47,13 @@ def test_rows_of_an_older_design_do_not_mix_in(tmp_path: Path) -> None:
     write(tmp_path, plan("1", "old", [("a", "x", 0), ("b", "x", 0)]))
     write(tmp_path, plan("2", "new", [("a", "x", 0)]))
     assert read_plans(tmp_path, "g")["fingerprint"].to_list() == ["new-a-x-0-2"]
+
+
+def test_rows_on_captures_that_changed_do_not_mix_in(tmp_path: Path) -> None:
+    write(tmp_path, plan("1", "d", [("a", "x", 0), ("a", "y", 0)], digest="old"))
+    write(tmp_path, plan("2", "d", [("a", "x", 1)], digest="new"))
+    found = read_plans(tmp_path, "g")
+    assert found.select("dataset", "seed").rows() == [("x", 1), ("y", 0)]
 
 
 def test_an_unknown_grid_names_those_that_have_runs(tmp_path: Path) -> None:

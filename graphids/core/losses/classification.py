@@ -70,8 +70,10 @@ class FocalLoss(nn.Module):
     def forward(self, logits: Tensor, y: Tensor, *, graph: GraphBatch | None = None) -> Tensor:
         """Loss ``[]`` (or ``[G]`` with reduction none) of ``logits [G, K]`` against ``y [G]``."""
         entropy = functional.cross_entropy(logits, y, reduction="none")
-        # 1 - exp(-ce) loses every digit of a confident window; expm1 keeps them.
-        loss = (-torch.expm1(-entropy)) ** self.gamma * entropy
+        # 1 - exp(-ce) loses every digit of a confident window; expm1 keeps them. A power below 1
+        # has no finite slope at 0, where a saturated window stands.
+        doubt = (-torch.expm1(-entropy)).clamp(min=torch.finfo(entropy.dtype).tiny)
+        loss = doubt**self.gamma * entropy
         if self.reduction == "mean":
             return loss.mean()
         return loss.sum() if self.reduction == "sum" else loss

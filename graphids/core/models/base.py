@@ -121,7 +121,11 @@ class GraphModuleBase(ScoringModule):
         """
         self.test_names = tuple(dm.test_names)
         self.attack_names = dict(dm.attack_names)
-        sizes = {"num_ids": dm.num_ids, "in_channels": dm.in_channels}
+        sizes = {
+            "num_ids": dm.num_ids,
+            "in_channels": dm.in_channels,
+            "num_classes": dm.num_classes,
+        }
         if self._built:
             own = {name: self.hparams[name] for name in sizes}
             if own != sizes:
@@ -130,7 +134,7 @@ class GraphModuleBase(ScoringModule):
                     "prepare the data with the vocabulary of the training run"
                 )
             return
-        self.hparams.update(sizes, num_classes=dm.num_classes)
+        self.hparams.update(sizes)
         self.build_if_sized()
         self.require_built()
 

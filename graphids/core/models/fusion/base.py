@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from graphids.core.losses.finite import require_finite
+from graphids.core.models.base import eval_mode
 from graphids.core.models.evaluation import ScoringModule, adam
 from graphids.core.models.fusion.features import flatten_features
 
@@ -86,8 +87,9 @@ class FusionModuleBase(ScoringModule):
 
     @torch.no_grad()
     def predict_scores(self, td: TensorDict) -> Tensor:
-        """Probability of an attack ``[N]``, float64."""
-        return self.forward_scores(td).double()
+        """Probability of an attack ``[N]``, float64, in evaluation mode."""
+        with eval_mode(self):
+            return self.forward_scores(td).double()
 
     @property
     def decision_threshold(self) -> float:

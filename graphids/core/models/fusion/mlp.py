@@ -9,6 +9,7 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor, nn
 
+from graphids.core.models.base import eval_mode
 from graphids.core.models.checks import require_positive
 from graphids.core.models.fusion.base import FusionModuleBase
 
@@ -64,5 +65,9 @@ class MLPFusionModule(FusionModuleBase):
 
     @torch.no_grad()
     def predict_scores(self, td: TensorDict) -> Tensor:
-        """Probability of an attack ``[N]``, float64: float32 would tie confident windows at 1."""
-        return torch.sigmoid(self.logits(td).double())
+        """Probability of an attack ``[N]`` in evaluation mode.
+
+        In float64: float32 would tie confident windows at 1.
+        """
+        with eval_mode(self):
+            return torch.sigmoid(self.logits(td).double())
