@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -55,11 +56,11 @@ def main(
         commit=commit or source_commit(),
         verbose=verbose,
     )
-    signal.signal(signal.SIGTERM, _terminate)
-    try:
-        code = execute(plan, wanted, options)
-    except InfeasibleError as error:
-        raise RequestError(str(error)) from error
+    with ending_on_sigterm():
+        try:
+            code = execute(plan, wanted, options)
+        except InfeasibleError as error:
+            raise RequestError(str(error)) from error
     table_command.main(grid=plan.grid.name, store=store, style=None)
     sys.stdout.write(
         f"Outputs: {store / 'outputs'}\nAgain: graphids table {grid} --store {store} --format md\n"
@@ -92,6 +93,22 @@ def source_commit() -> str | None:
     return found.stdout.strip()
 
 
-def _terminate(number: int, frame: FrameType | None) -> None:
-    """Ends the run on SIGTERM: the store is released, a local Ray is ended, nothing is lost."""
-    raise SystemExit(TERMINATED)
+@contextmanager
+def ending_on_sigterm() -> Iterator[None]:
+    """Ends on SIGTERM with code 143: the store is released, a local Ray is ended, nothing is lost."""
+    received = []
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        raise SystemExit(TERMINATED)
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    except SystemExit:
+        # Ray turns an exit that reaches it in the middle of a call into one with code 1.
+        if received:
+            raise SystemExit(TERMINATED) from None
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -10,13 +10,17 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch_geometric.data import Data
+
+NEEDED = ("x", "node_id", "edge_index", "edge_attr", "y")
+"""Fields that a PyG graph or batch must have."""
 
 
 @dataclass(frozen=True, slots=True)
 class GraphBatch:
     """Window graphs joined into one disconnected graph.
 
-    Models read attributes only, so a ``torch_geometric.data.Batch`` that has them serves as well.
+    Models take a PyG ``Data`` or ``Batch`` as well: ``as_graph_batch`` makes it one of these.
     """
 
     x: Tensor
@@ -64,3 +68,40 @@ class GraphBatch:
             self.x, self.node_id, self.arbitration_id, self.edge_index, self.edge_attr,
             self.batch, self.ptr, self.y, self.attack_type, self.graph_index,
         )  # fmt: skip
+
+
+def as_graph_batch(given: GraphBatch | Data) -> GraphBatch:
+    """``given`` where it is a batch of ours; a PyG graph or batch with its fields.
+
+    Where a PyG graph lacks them, arbitration ids and attack codes are 0, ``graph_index`` counts the
+    graphs, and without ``batch`` all nodes are one graph.
+
+    Raises:
+        ValueError: A field among ``NEEDED`` is missing, or the labels are not one for each graph.
+    """
+    if isinstance(given, GraphBatch):
+        return given
+    fields: dict[str, Tensor] = given.to_dict()
+    missing = [name for name in NEEDED if name not in fields]
+    if missing:
+        raise ValueError(
+            f"the graph has no {', '.join(missing)}; a window needs {', '.join(NEEDED)}"
+        )
+    x, y = fields["x"], fields["y"].reshape(-1)
+    zeros = torch.zeros(x.shape[0], dtype=torch.int64, device=x.device)
+    batch = fields.get("batch", zeros)
+    counts = torch.bincount(batch, minlength=y.numel() if "batch" in fields else 1)
+    if counts.numel() != y.numel():
+        raise ValueError(f"y has {y.numel()} labels for {counts.numel()} graphs; give one each")
+    return GraphBatch(
+        x=x,
+        node_id=fields["node_id"],
+        arbitration_id=fields.get("arbitration_id", zeros),
+        edge_index=fields["edge_index"],
+        edge_attr=fields["edge_attr"],
+        batch=batch,
+        ptr=torch.cat((counts.new_zeros(1), counts.cumsum(0))),
+        y=y,
+        attack_type=fields.get("attack_type", torch.zeros_like(y)),
+        graph_index=fields.get("graph_index", torch.arange(y.numel(), device=y.device)),
+    )

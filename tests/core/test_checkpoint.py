@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import pickle
+import random
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +18,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from graphids.core.batch import GraphBatch
-from graphids.core.losses import build_loss
+from graphids.core.losses import CrossEntropy, FocalLoss, build_loss
 from graphids.core.models import (
     GAT,
     VGAE,
@@ -165,6 +168,94 @@ def test_a_state_that_does_not_fit_is_refused(gat: GAT) -> None:
     for state in ({k: v for k, v in tensors.items() if k != key}, extra):
         with pytest.raises(RuntimeError, match="does not fit"):
             model_from_checkpoint_tensors(state, header)
+
+
+@pytest.mark.parametrize("kept", [0, 5, 100, 4000])
+def test_a_truncated_file_is_named(kept: int, gat: GAT, tmp_path: Path) -> None:
+    path = tmp_path / "gat.safetensors"
+    save_checkpoint(gat, path)
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(ValueError, match=r"gat\.safetensors is damaged"):
+        safe_load_checkpoint("gat", path)
+
+
+def junk() -> list[bytes]:
+    """Bytes that are no checkpoint: none, text, noise, half a one, a pickle of something else."""
+    buffer = io.BytesIO()
+    torch.save({"class_path": "x", "state_dict": {"a": torch.zeros(500)}}, buffer)
+    noise = [random.Random(seed).randbytes(60) for seed in range(15)]
+    other = [pickle.dumps(value) for value in ([], 1, {}, "text")]
+    return [b"", b"no checkpoint", b"PK\x03\x04", buffer.getvalue()[:700], *noise, *other]
+
+
+@pytest.mark.parametrize("content", junk())
+def test_junk_is_named(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "bad.ckpt").write_bytes(content)
+    with pytest.raises(ValueError, match=r"bad\.ckpt"):
+        safe_load_checkpoint("gat", tmp_path / "bad.ckpt")
+
+
+def test_an_incomplete_header_is_named(gat: GAT, tmp_path: Path) -> None:
+    tensors, header = checkpoint_tensors(gat)
+    path = tmp_path / "gat.safetensors"
+    for change in (
+        {"hyper_parameters": ""},
+        {"hyper_parameters": "[]"},
+        {"hyper_parameters": '{"width": 3}'},
+        {"test_threshold": '"high"'},
+        {"loss": '{"name": "hinge"}'},
+        {"loss": "1"},
+    ):
+        save_file(tensors, path, metadata={**header, **change})
+        with pytest.raises(ValueError, match=r"gat\.safetensors"):
+            safe_load_checkpoint("gat", path)
+    del header["hyper_parameters"]
+    save_file(tensors, path, metadata=header)
+    with pytest.raises(ValueError, match=r"gat\.safetensors .*hyper_parameters"):
+        safe_load_checkpoint("gat", path)
+    for part in ("hyper_parameters", "state_dict"):
+        content = {**header, "hyper_parameters": {}, "state_dict": {}, "test_threshold": None}
+        torch.save(
+            {k: v for k, v in content.items() if k not in {part, "loss"}}, path.with_suffix(".ckpt")
+        )
+        with pytest.raises(ValueError, match=rf"gat\.ckpt .*{part}"):
+            safe_load_checkpoint("gat", path.with_suffix(".ckpt"))
+
+
+LOSS_SETTINGS = [
+    ("ce", {"reduction": "sum"}),
+    ("weighted_ce", {"class_weights": (1.0, 7.3)}),
+    ("focal", {"gamma": 0.5}),
+]
+
+
+@pytest.mark.parametrize(("name", "settings"), LOSS_SETTINGS)
+def test_the_loss_of_a_classifier_is_restored(
+    name: str, settings: dict[str, object], make_batch: MakeBatch, tmp_path: Path
+) -> None:
+    model = GAT(**SIZES, loss_fn=build_loss(name, **settings), dropout=0.0)
+    model.trainer = quiet_trainer()
+    model.trainer.strategy.connect(model)
+    save_checkpoint(model, tmp_path / "gat.safetensors")
+    model.trainer.save_checkpoint(tmp_path / "gat.ckpt")
+    for file in ("gat.safetensors", "gat.ckpt"):
+        loaded = safe_load_checkpoint("gat", tmp_path / file)
+        assert type(loaded.loss_fn) is type(model.loss_fn)
+        found, _ = loaded.compute_loss(make_batch())
+        assert torch.equal(found, model.eval().compute_loss(make_batch())[0])
+
+
+def test_the_loss_of_an_autoencoder_is_restored_and_a_foreign_one_is_the_default() -> None:
+    model = VGAE(**SIZES, loss_fn=build_loss("vgae_task", kl_weight=0.5, edge_weight=0.0))
+    loaded = model_from_checkpoint_tensors(*checkpoint_tensors(model))
+    assert (loaded.loss_fn.kl_weight, loaded.loss_fn.edge_weight) == (0.5, 0.0)
+
+    class Own(FocalLoss):
+        """A class of one's own."""
+
+    tensors, header = checkpoint_tensors(GAT(**SIZES, loss_fn=Own()))
+    assert "loss" not in header
+    assert type(model_from_checkpoint_tensors(tensors, header).loss_fn) is CrossEntropy
 
 
 class Boom:

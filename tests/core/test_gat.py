@@ -203,16 +203,41 @@ def test_canary_attacks_score_above_benign_windows(
     assert auroc(model.predict_scores(unseen), unseen.y) > 0.9
 
 
-def test_validation_means_weigh_windows_not_batches(make_batch: Callable[..., GraphBatch]) -> None:
+class Brier(torch.nn.Module):
+    """A loss that the package does not know."""
+
+    def forward(self, logits: torch.Tensor, y: torch.Tensor, *, graph: object) -> torch.Tensor:
+        return (logits.softmax(-1)[:, 1] - y).square().mean()
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        build_loss("ce"),
+        build_loss("weighted_ce", class_weights=(1.0, 20.0)),
+        build_loss("weighted_ce", reduction="sum"),
+        build_loss("focal"),
+        Brier(),
+    ],
+)
+@pytest.mark.parametrize("by_class", [True, False])
+def test_the_validation_loss_is_that_of_all_windows_whatever_the_batches(
+    loss: torch.nn.Module, by_class: bool, make_batch: Callable[..., GraphBatch]
+) -> None:
     batch = make_batch(30)
-    small = torch.arange(30) < 3
-    model = GAT(**SIZES).eval()
+    first = batch.y == 1 if by_class else torch.arange(30) < 3
+    assert 0 < int(first.sum()) < 15
+    model = GAT(**SIZES, loss_fn=loss).eval()
     keep = Metrics()
     trainer = quiet_trainer(callbacks=[keep])
-    trainer.validate(model, Batches(part(batch, small), part(batch, ~small)), verbose=False)
+    loader = Batches(part(batch, first), part(batch, ~first))
     with torch.no_grad():
-        expected = model.compute_loss(batch)[0]
-    assert keep.epochs[0]["val_loss"] == pytest.approx(float(expected), rel=1e-5)
+        expected, logits = model.compute_loss(batch)
+    for _ in range(2):
+        trainer.validate(model, loader, verbose=False)
+        assert keep.epochs[-1]["val_loss"] == pytest.approx(float(expected), rel=1e-5)
+        accuracy = (logits.argmax(-1) == batch.y).float().mean()
+        assert keep.epochs[-1]["val_acc"] == pytest.approx(float(accuracy), rel=1e-5)
 
 
 def test_d21_one_class_logs_no_auroc(make_batch: Callable[..., GraphBatch]) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 import pytest
 import torch
 
-from graphids.core.models import LookupEncodingCfg, LookupIdEncoder, build_encoder
+from graphids.core.batch import GraphBatch
+from graphids.core.models import VGAE, LookupEncodingCfg, LookupIdEncoder, build_encoder
 from graphids.core.models.id_encoding import UNK_INDEX, encoding_cfg
 
 PATH = "graphids.core.models.id_encoding.LookupIdEncoder"
@@ -30,6 +32,48 @@ def test_ids_are_dropped_in_training_alone() -> None:
     ids = torch.arange(1, 1000)
     assert 300 < int((encoder(ids) == 0).all(-1).sum()) < 700
     assert torch.equal(encoder.eval()(ids), encoder.table(ids))
+
+
+def test_a_hidden_id_is_never_dropped() -> None:
+    encoder = LookupIdEncoder(10, 3, p_unk_drop=0.9, mask_index=9)
+    hidden = torch.full((500,), 9)
+    assert torch.equal(encoder(hidden), encoder.table(hidden))
+    assert int((encoder(hidden - 1) == 0).all(-1).sum()) > 300
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"id_encoder_kwargs": {"p_unk_drop": 0.9}},
+        {"id_encoder_cfg": LookupEncodingCfg(p_unk_drop=0.9)},
+    ],
+)
+def test_the_row_of_unknown_ids_learns_nothing_from_hidden_nodes(
+    settings: dict[str, object], make_batch: Callable[..., GraphBatch]
+) -> None:
+    batch = make_batch()
+    model = VGAE(num_ids=20, in_channels=35, **settings)  # type: ignore[arg-type]
+    everything = torch.ones(batch.num_nodes, dtype=torch.bool)
+    model(batch, everything).reconstruction.sum().backward()
+    gradient = model.net.input.id_encoder.table.weight.grad
+    assert gradient[UNK_INDEX].abs().sum() == 0
+    assert gradient[20].abs().sum() > 0
+
+
+class RawIds(LookupIdEncoder):
+    """An encoder of ids as they stand on the bus."""
+
+    reads = "arbitration_id"
+
+
+def test_an_autoencoder_refuses_an_encoder_that_cannot_hide(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        VGAE, "make_id_encoder", lambda self, num_ids, mask_index: RawIds(num_ids, 4)
+    )
+    with pytest.raises(ValueError, match=r"RawIds reads arbitration_id"):
+        VGAE(num_ids=20, in_channels=35)
 
 
 def test_built_by_path_or_by_settings() -> None:

@@ -81,14 +81,12 @@ def test_where_no_block_will_do_the_one_with_most_attacks_validates() -> None:
     assert runs(split_capture(dense, 1))[-1] == (C, 3)
 
 
-@pytest.mark.parametrize(("late", "start"), [(1, 60), (2, 80)])
+@pytest.mark.parametrize(("late", "start"), [(1, 68), (2, 80)])
 def test_a_tenth_of_the_attacks_is_rounded_up(late: int, start: int) -> None:
-    """Two of eleven attack windows are a tenth, one is less."""
-    y = labels(100, range(60, 71 - late), range(90, 90 + late))
+    """One of eleven attack windows is less than a tenth."""
+    y = labels(100, range(59 + late, 70), range(90, 90 + late))
     assert int(y.sum()) == 11
-    first = int(split_capture(y, 1).eq(S).nonzero().min())
-    assert first == (start if late == 2 else first)
-    assert int(y[first : first + 20].sum()) >= 2
+    assert int(split_capture(y, 1).eq(S).nonzero().min()) == start
 
 
 @pytest.mark.parametrize("n", range(13))

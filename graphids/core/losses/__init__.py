@@ -7,7 +7,13 @@ from collections.abc import Callable
 from torch import nn
 
 from graphids.core.losses.autoencoder import VGAEOutputs, VGAETaskLoss
-from graphids.core.losses.classification import CrossEntropy, FocalLoss, WeightedCrossEntropy
+from graphids.core.losses.classification import (
+    CrossEntropy,
+    FocalLoss,
+    WeightedCrossEntropy,
+    WindowLoss,
+)
+from graphids.core.losses.running import RunningLoss
 
 LOSSES: dict[str, Callable[..., nn.Module]] = {
     "ce": CrossEntropy,
@@ -33,12 +39,26 @@ def build_loss(name: str, **params: object) -> nn.Module:
     return LOSSES[name](**params)
 
 
+def describe_loss(loss_fn: nn.Module) -> dict[str, object] | None:
+    """``name`` and settings from which ``build_loss`` makes ``loss_fn`` again.
+
+    None where its class is not one of ``LOSSES``: a class of one's own has no plain description.
+    """
+    names = {kind: name for name, kind in LOSSES.items()}
+    if type(loss_fn) not in names or not isinstance(loss_fn, WindowLoss | VGAETaskLoss):
+        return None
+    return {"name": names[type(loss_fn)], **loss_fn.settings()}
+
+
 __all__ = [
     "LOSSES",
     "CrossEntropy",
     "FocalLoss",
+    "RunningLoss",
     "VGAEOutputs",
     "VGAETaskLoss",
     "WeightedCrossEntropy",
+    "WindowLoss",
     "build_loss",
+    "describe_loss",
 ]

@@ -117,6 +117,15 @@ class VGAETaskLoss(nn.Module):
         require_finite(total, self.components(), "vgae_task loss")
         return total
 
+    def settings(self) -> dict[str, object]:
+        """Plain values from which the constructor makes this loss again."""
+        return {
+            "canid_weight": self.canid_weight,
+            "nbr_weight": self.nbr_weight,
+            "kl_weight": self.kl_weight,
+            "edge_weight": self.edge_weight,
+        }
+
     def components(self) -> dict[str, Tensor]:
         """The terms of the last call by name, unweighted ``[]``."""
         return {

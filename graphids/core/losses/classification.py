@@ -23,19 +23,34 @@ def _checked(reduction: str) -> str:
     return reduction
 
 
-class CrossEntropy(nn.Module):
+class WindowLoss(nn.Module):
+    """A loss of logits and classes whose mean over a set follows from those of its batches."""
+
+    def __init__(self, reduction: str) -> None:
+        super().__init__()
+        self.reduction = _checked(reduction)
+
+    def batch_weight(self, y: Tensor) -> Tensor:
+        """What the mean over windows of the classes ``y [G]`` divides by ``[]``."""
+        return torch.tensor(float(y.numel()), device=y.device)
+
+    def settings(self) -> dict[str, object]:
+        """Plain values from which the constructor makes this loss again."""
+        return {"reduction": self.reduction}
+
+
+class CrossEntropy(WindowLoss):
     """Cross-entropy of the window's class."""
 
     def __init__(self, reduction: str = "mean") -> None:
-        super().__init__()
-        self.reduction = _checked(reduction)
+        super().__init__(reduction)
 
     def forward(self, logits: Tensor, y: Tensor, *, graph: GraphBatch | None = None) -> Tensor:
         """Loss ``[]`` (or ``[G]`` with reduction none) of ``logits [G, K]`` against ``y [G]``."""
         return functional.cross_entropy(logits, y, reduction=self.reduction)
 
 
-class WeightedCrossEntropy(nn.Module):
+class WeightedCrossEntropy(WindowLoss):
     """Cross-entropy with one weight per class; the mean divides by the weights that were drawn."""
 
     weight: Tensor
@@ -43,29 +58,39 @@ class WeightedCrossEntropy(nn.Module):
     def __init__(
         self, class_weights: Sequence[float] = (1.0, 5.0), reduction: str = "mean"
     ) -> None:
-        super().__init__()
+        super().__init__(reduction)
         if not class_weights or min(class_weights) < 0 or max(class_weights) <= 0:
             raise ValueError(
                 "class_weights must be non-negative, one of them positive "
                 f"(got {tuple(class_weights)})"
             )
-        self.reduction = _checked(reduction)
         self.register_buffer("weight", torch.tensor(class_weights, dtype=torch.float32))
+
+    def batch_weight(self, y: Tensor) -> Tensor:
+        """Class weights drawn by ``y [G]`` together ``[]``."""
+        return self.weight.index_select(0, y).sum()
+
+    def settings(self) -> dict[str, object]:
+        """Plain values from which the constructor makes this loss again."""
+        return {**super().settings(), "class_weights": self.weight.tolist()}
 
     def forward(self, logits: Tensor, y: Tensor, *, graph: GraphBatch | None = None) -> Tensor:
         """Loss ``[]`` (or ``[G]`` with reduction none) of ``logits [G, K]`` against ``y [G]``."""
         return functional.cross_entropy(logits, y, weight=self.weight, reduction=self.reduction)
 
 
-class FocalLoss(nn.Module):
+class FocalLoss(WindowLoss):
     """Cross-entropy times ``(1 - p_t)^gamma`` (Lin et al. 2017, eq. 4), without class weights."""
 
     def __init__(self, gamma: float = 2.0, reduction: str = "mean") -> None:
-        super().__init__()
+        super().__init__(reduction)
         if gamma < 0:
             raise ValueError(f"gamma must not be negative (got {gamma})")
         self.gamma = gamma
-        self.reduction = _checked(reduction)
+
+    def settings(self) -> dict[str, object]:
+        """Plain values from which the constructor makes this loss again."""
+        return {**super().settings(), "gamma": self.gamma}
 
     def forward(self, logits: Tensor, y: Tensor, *, graph: GraphBatch | None = None) -> Tensor:
         """Loss ``[]`` (or ``[G]`` with reduction none) of ``logits [G, K]`` against ``y [G]``."""

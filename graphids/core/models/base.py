@@ -9,8 +9,10 @@ from typing import Any, Protocol
 import torch
 from lightning import Trainer
 from torch import Tensor, nn
+from torch_geometric.data import Data
 
-from graphids.core.batch import GraphBatch
+from graphids.core.batch import GraphBatch, as_graph_batch
+from graphids.core.losses import describe_loss
 from graphids.core.models.checkpoint import safe_load_checkpoint, strip_orig_mod_prefix
 from graphids.core.models.evaluation import ScoringModule, adam
 from graphids.core.models.id_encoding import IdEncoder, build_encoder, encoding_cfg
@@ -77,6 +79,8 @@ class GraphModuleBase(ScoringModule):
     the layers from ``self.hparams``.
     """
 
+    loss_fn: nn.Module
+
     def __init__(self) -> None:
         super().__init__()
         self._built = False
@@ -91,7 +95,9 @@ class GraphModuleBase(ScoringModule):
         """Makes the layers; ``self.hparams`` holds every size."""
         raise NotImplementedError
 
-    def extract_features(self, batch: GraphBatch, device: torch.device | str) -> dict[str, Tensor]:
+    def extract_features(
+        self, batch: GraphBatch | Data, device: torch.device | str
+    ) -> dict[str, Tensor]:
         """What the fusion reads of each window: ``[G, n]`` by the name of the feature."""
         raise NotImplementedError
 
@@ -145,21 +151,32 @@ class GraphModuleBase(ScoringModule):
             self.prepare_from_datamodule(datamodule)
         self.require_built()
 
-    def make_id_encoder(self, num_ids: int) -> IdEncoder:
-        """The encoder that the settings name: typed settings win over path and keywords."""
+    def make_id_encoder(self, num_ids: int, *, mask_index: int | None = None) -> IdEncoder:
+        """The encoder that the settings name: typed settings win over path and keywords.
+
+        Args:
+            num_ids: Rows of the vocabulary, those of unknown and hidden ids included.
+            mask_index: Row of hidden ids; none where the model hides none.
+        """
         cfg = encoding_cfg(self.hparams["id_encoder_cfg"])
         if cfg is not None:
-            return cfg.build(num_ids)
+            return cfg.build(num_ids, mask_index=mask_index)
         return build_encoder(
             self.hparams["id_encoder_class_path"],
             num_ids,
             self.hparams["embedding_dim"],
+            mask_index=mask_index,
             **(self.hparams["id_encoder_kwargs"] or {}),
         )
 
-    def targets(self, batch: GraphBatch) -> tuple[Tensor, Tensor | None]:
+    def loss_description(self) -> dict[str, object] | None:
+        """Name and settings of the loss; none where its class is not one of ``LOSSES``."""
+        return describe_loss(self.loss_fn)
+
+    def targets(self, batch: GraphBatch | Data) -> tuple[Tensor, Tensor | None]:
         """Labels and attack codes ``[G]``."""
-        return batch.y, batch.attack_type
+        joined = as_graph_batch(batch)
+        return joined.y, joined.attack_type
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam with the settings' ``lr`` and ``weight_decay``."""
@@ -213,7 +230,7 @@ class ScoreBasedDetectorMixin(GraphModuleBase):
     def __init__(self) -> None:
         super().__init__()
 
-    def score(self, batch: GraphBatch) -> Tensor:
+    def score(self, batch: GraphBatch | Data) -> Tensor:
         """Scores ``[G]``, higher is more anomalous.
 
         Raises:
@@ -225,7 +242,7 @@ class ScoreBasedDetectorMixin(GraphModuleBase):
         """Calibrates on benign validation windows, once."""
         raise NotImplementedError
 
-    def predict_scores(self, batch: GraphBatch) -> Tensor:
+    def predict_scores(self, batch: GraphBatch | Data) -> Tensor:
         """Scores ``[G]``, float64."""
         return self.score(batch).double()
 

@@ -1,8 +1,9 @@
 """A model as one file of tensors and plain values, and back.
 
-One safetensors file holds the state and a header of class path, settings and threshold. A Lightning
-``.ckpt`` that a user names is read with ``weights_only=True``. Nothing that runs code is ever
-loaded.
+One safetensors file holds the state and a header of class path, settings, loss and threshold. A
+Lightning ``.ckpt`` that a user names is read with ``weights_only=True``. Nothing that runs code is
+ever loaded. A loss among ``LOSSES`` is restored with its settings; a loss of a class of one's own
+has no plain form, and the loaded model has its type's default loss instead.
 """
 
 from __future__ import annotations
@@ -11,19 +12,22 @@ import hashlib
 import json
 import pickle
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from graphids.core.losses import build_loss
 from graphids.core.models.evaluation import ScoringModule
 from graphids.core.models.registry import class_path, resolve_model
 
 LOSS_PREFIX = "loss_fn."
 COMPILED = "_orig_mod."
+AGAIN = "copy it again, or train and save the model again"
 
 
 def strip_orig_mod_prefix(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,6 +66,9 @@ def checkpoint_tensors(
         "hyper_parameters": json.dumps(dict(model.hparams), sort_keys=True),
         "test_threshold": json.dumps(threshold),
     }
+    loss = model.loss_description()
+    if loss is not None:
+        header["loss"] = json.dumps(loss, sort_keys=True)
     return tensors, header
 
 
@@ -75,14 +82,11 @@ def model_from_checkpoint_tensors(
 
     Raises:
         KeyError: The header has no class path.
-        ValueError: The class path is not registered or of another model type.
+        ValueError: The header is damaged, or the class path is not registered or of another model
+            type.
         RuntimeError: The state does not fit the settings.
     """
-    if "class_path" not in metadata:
-        raise KeyError("the checkpoint has no class_path; train and save the model again")
-    settings = json.loads(metadata["hyper_parameters"])
-    threshold = json.loads(metadata.get("test_threshold", "null"))
-    return _rebuild(metadata["class_path"], settings, tensors, threshold, model_type)
+    return _rebuild(_from_header(metadata, "the checkpoint"), tensors, model_type)
 
 
 def save_checkpoint(
@@ -116,7 +120,8 @@ def safe_load_checkpoint(
     Raises:
         FileNotFoundError: There is no such file.
         KeyError: The file names no class.
-        ValueError: Wrong digest, unreadable content, unregistered class or another model type.
+        ValueError: Wrong digest, damaged or incomplete content, unregistered class or another model
+            type.
         RuntimeError: The state does not fit the settings.
     """
     path = Path(ckpt_path)
@@ -124,42 +129,101 @@ def safe_load_checkpoint(
         raise FileNotFoundError(f"no checkpoint at {path}; train the model first")
     _verify_digest(path)
     if path.suffix == ".safetensors":
-        with safe_open(str(path), framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        model = model_from_checkpoint_tensors(tensors, metadata, model_type=model_type)
+        tensors: Mapping[str, Tensor]
+        try:
+            with safe_open(str(path), framework="pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError, ValueError) as error:
+            raise ValueError(f"{path} is damaged ({error}); {AGAIN}") from error
+        content = _from_header(metadata, str(path))
     else:
-        model = _from_lightning(path, model_type)
-    return model.to(map_location)
+        content, tensors = _from_lightning(path)
+    return _rebuild(content, tensors, model_type).to(map_location)
 
 
-def _from_lightning(path: Path, model_type: str | None) -> ScoringModule:
-    """The model in a file that ``Trainer.save_checkpoint`` wrote."""
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ValueError(f"{path} holds more than tensors and plain values: {error}") from error
-    if "class_path" not in content:
-        raise KeyError(f"{path} has no class_path; train and save the model again")
-    return _rebuild(
-        content["class_path"],
-        content["hyper_parameters"],
-        content["state_dict"],
-        content.get("test_threshold"),
-        model_type,
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Content:
+    """What a checkpoint says of its model, apart from the state."""
+
+    where: str
+    """The file, for messages."""
+    class_path: str
+    """Registered path of the class."""
+    settings: Mapping[str, Any]
+    """Arguments of its constructor."""
+    threshold: float | None
+    """Threshold from validation."""
+    loss: Mapping[str, Any] | None
+    """Name and settings of the loss; none for the model's default."""
+
+
+def _content(fields: Mapping[str, Any], where: str) -> _Content:
+    """The decoded fields of a header or of a Lightning checkpoint, their kinds checked."""
+    if "class_path" not in fields:
+        raise KeyError(f"{where} has no class_path; {AGAIN}")
+    kinds = {
+        "class_path": str,
+        "hyper_parameters": Mapping,
+        "test_threshold": float | int | None,
+        "loss": Mapping | None,
+    }
+    wrong = [name for name, kind in kinds.items() if not isinstance(fields.get(name), kind)]
+    if wrong:
+        found = ", ".join(f"{name} {fields.get(name)!r:.40}" for name in wrong)
+        raise ValueError(f"{where} is incomplete or damaged: it has {found}; {AGAIN}")
+    return _Content(
+        where=where,
+        class_path=fields["class_path"],
+        settings=fields["hyper_parameters"],
+        threshold=fields.get("test_threshold"),
+        loss=fields.get("loss"),
     )
 
 
+def _from_header(metadata: Mapping[str, str], where: str) -> _Content:
+    """What a header of JSON texts says."""
+    fields: dict[str, Any] = dict(metadata)
+    for name in fields.keys() & {"hyper_parameters", "test_threshold", "loss"}:
+        try:
+            fields[name] = json.loads(metadata[name])
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{where} has a damaged {name} ({error}); {AGAIN}") from error
+    return _content(fields, where)
+
+
+def _from_lightning(path: Path) -> tuple[_Content, Mapping[str, Tensor]]:
+    """What a file says that ``Trainer.save_checkpoint`` wrote, and its state."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"{path} is damaged or holds more than tensors and plain values: {error}"
+        ) from error
+    except Exception as error:  # whatever a reader of pickles makes of foreign bytes
+        raise ValueError(f"{path} is damaged ({error!r}); {AGAIN}") from error
+    fields = content if isinstance(content, dict) else {}
+    if not fields:
+        raise ValueError(f"{path} holds a {type(content).__name__}, not a checkpoint; {AGAIN}")
+    found = _content(fields, str(path))
+    if "state_dict" not in fields:
+        raise ValueError(f"{path} is incomplete: it has no state_dict; {AGAIN}")
+    return found, fields["state_dict"]
+
+
 def _rebuild(
-    path: str,
-    settings: Mapping[str, Any],
-    state: Mapping[str, Tensor],
-    threshold: float | None,
-    model_type: str | None,
+    content: _Content, state: Mapping[str, Tensor], model_type: str | None
 ) -> ScoringModule:
     """A model of the registered class with exactly this state."""
-    model = resolve_model(path, model_type)(**settings)
-    assert isinstance(model, ScoringModule), path
+    cls = resolve_model(content.class_path, model_type)
+    try:
+        loss = {} if content.loss is None else {"loss_fn": build_loss(**content.loss)}
+        model = cls(**content.settings, **loss)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{content.where} has settings that {content.class_path} does not take: {error}"
+        ) from error
+    assert isinstance(model, ScoringModule), content.class_path
     # A compiled model prefixes its own keys, and the loss is rebuilt rather than loaded.
     own = {key.replace(COMPILED, ""): key for key in model.state_dict()}
     kept = {
@@ -171,10 +235,10 @@ def _rebuild(
     missing = [key for key in missing if not key.startswith(LOSS_PREFIX)]
     if missing or unexpected:
         raise RuntimeError(
-            f"the checkpoint of {path} does not fit its settings: "
+            f"the state in {content.where} does not fit the settings of {content.class_path}: "
             f"missing {missing}, unexpected {unexpected}"
         )
-    model.test_threshold = threshold
+    model.test_threshold = content.threshold
     return model.eval()
 
 

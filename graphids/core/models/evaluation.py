@@ -73,6 +73,10 @@ class ScoringModule(LightningModule):
         """Threshold of a decision, from validation; none where the scores have no natural one."""
         return self.test_threshold
 
+    def loss_description(self) -> dict[str, object] | None:
+        """Plain description of a loss that loading must restore; none where there is none."""
+        return None
+
     def predict_scores(self, batch: Any) -> Tensor:
         """Scores ``[G]``, float64, of the windows of a batch; deterministic in evaluation mode."""
         raise NotImplementedError
@@ -142,7 +146,10 @@ class ScoringModule(LightningModule):
         return result
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds what loading without running code needs: class path and threshold."""
+        """Adds what loading without running code needs: class path, loss and threshold."""
         checkpoint["class_path"] = class_path(type(self))
+        loss = self.loss_description()
+        if loss is not None:
+            checkpoint["loss"] = loss
         if self.test_threshold is not None:
             checkpoint["test_threshold"] = self.test_threshold

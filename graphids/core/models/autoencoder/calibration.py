@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch_geometric.data import Data
 
-from graphids.core.batch import GraphBatch
+from graphids.core.batch import GraphBatch, as_graph_batch
 from graphids.core.models import scores
 from graphids.core.models.base import GraphData, ScoreBasedDetectorMixin, eval_mode
 
@@ -114,7 +115,7 @@ class CalibratedDetector(ScoreBasedDetectorMixin):
         total = 0
         with eval_mode(self):
             for given in datamodule.calibration_dataloader():
-                batch = given.to(device)
+                batch = as_graph_batch(given).to(device)
                 found = self.window_axes(batch)
                 benign = batch.y == 0
                 latent.add(found.mu[benign.index_select(0, batch.batch)])
@@ -135,7 +136,7 @@ class CalibratedDetector(ScoreBasedDetectorMixin):
         self.score_norm_fitted.fill_(True)
 
     @torch.no_grad()
-    def score(self, batch: GraphBatch) -> Tensor:
+    def score(self, batch: GraphBatch | Data) -> Tensor:
         """Largest of the axes in benign standard deviations ``[G]``.
 
         Raises:
@@ -143,11 +144,13 @@ class CalibratedDetector(ScoreBasedDetectorMixin):
         """
         self.require_calibrated()
         with eval_mode(self):
-            axes = self.window_axes(batch).axes
+            axes = self.window_axes(as_graph_batch(batch)).axes
         return ((axes - self.score_mean) / (self.score_std + 1e-6)).amax(dim=-1)
 
     @torch.no_grad()
-    def extract_features(self, batch: GraphBatch, device: torch.device | str) -> dict[str, Tensor]:
+    def extract_features(
+        self, batch: GraphBatch | Data, device: torch.device | str
+    ) -> dict[str, Tensor]:
         """State of each window for a fusion head.
 
         Args:
@@ -164,7 +167,7 @@ class CalibratedDetector(ScoreBasedDetectorMixin):
         """
         self.require_calibrated()
         self.to(device)
-        batch = batch.to(device)
+        batch = as_graph_batch(batch).to(device)
         with eval_mode(self):
             found = self.window_axes(batch)
         recon, spike, affinity, rq = found.axes.split(1, dim=-1)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from graphids.core.batch import GraphBatch
 from graphids.core.losses import VGAEOutputs
-from graphids.core.models import masking
+from graphids.core.models import masking, scores
 from graphids.core.models.base import try_compile
 from graphids.core.models.id_encoding import IdEncoder
 from graphids.core.models.layers import EDGE_AWARE, ConvStack, InputEncoder
@@ -40,8 +40,17 @@ class VGAENetwork(nn.Module):
         checkpointed: bool,
         compiled: bool,
     ) -> None:
-        """Builds the layers; ``id_encoder`` has one row more than the vocabulary: a hidden node."""
+        """Builds the layers; ``id_encoder`` has one row more than the vocabulary: a hidden node.
+
+        Raises:
+            ValueError: The encoder does not read ``node_id``, where alone hidden nodes have a row.
+        """
         super().__init__()
+        if id_encoder.reads != "node_id":
+            raise ValueError(
+                f"the autoencoder hides nodes by their node_id, but {type(id_encoder).__name__} "
+                f"reads {id_encoder.reads}; use an encoder that reads node_id"
+            )
         self.num_ids = num_ids
 
         def stack(in_dim: int, widths: Sequence[int], *, plain_last: bool) -> nn.Module:
@@ -101,6 +110,16 @@ class VGAENetwork(nn.Module):
         if mask is not None:
             x, ids = masking.hide(x, ids, mask, self.mask_token, self.num_ids)
         return self.encode(x, batch.edge_index, batch.edge_attr, batch.batch, ids)
+
+    def hidden_error(self, batch: GraphBatch, folds: Tensor, num_folds: int) -> Tensor:
+        """Error of each node ``[V]`` in the pass that hides its fold ``[V]``."""
+        error = batch.x.new_zeros(batch.num_nodes)
+        for fold in range(num_folds):
+            mask = folds == fold
+            z, _, _ = self.encode_batch(batch, mask)
+            found = scores.node_error(batch.x, self.reconstruct(z, batch))
+            error = torch.where(mask, found, error)
+        return error
 
     def reconstruct(self, z: Tensor, batch: GraphBatch) -> Tensor:
         """Features ``[V, F]`` from latent nodes ``[V, L]``."""

@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch_geometric.data import Data
 
-from graphids.core.batch import GraphBatch
+from graphids.core.batch import GraphBatch, as_graph_batch
 from graphids.core.losses import VGAEOutputs, VGAETaskLoss
 from graphids.core.losses.finite import require_finite
 from graphids.core.models import masking, scores
@@ -167,7 +168,7 @@ class VGAE(CalibratedDetector):
         latent = settings["latent_dim"] or preset_latent
         self.net = VGAENetwork(
             # One row more than the vocabulary: the id of a hidden node.
-            self.make_id_encoder(settings["num_ids"] + 1),
+            self.make_id_encoder(settings["num_ids"] + 1, mask_index=settings["num_ids"]),
             num_ids=settings["num_ids"],
             in_channels=settings["in_channels"],
             edge_dim=settings["edge_dim"],
@@ -211,13 +212,13 @@ class VGAE(CalibratedDetector):
         ids = x.new_zeros(x.shape[0], dtype=torch.long) if node_id is None else node_id
         return self.net.encode(x, edge_index, edge_attr, batch, ids)
 
-    def forward(self, batch: GraphBatch, mask: Tensor | None = None) -> VGAEOutputs:
+    def forward(self, batch: GraphBatch | Data, mask: Tensor | None = None) -> VGAEOutputs:
         """The six outputs for a batch, the nodes in ``mask [V]`` hidden."""
         self.require_built()
-        return self.net(batch, mask)
+        return self.net(as_graph_batch(batch), mask)
 
     def compute_loss(
-        self, batch: GraphBatch, generator: torch.Generator | None = None
+        self, batch: GraphBatch | Data, generator: torch.Generator | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss ``[]`` with random nodes hidden, and its unweighted terms.
 
@@ -225,6 +226,7 @@ class VGAE(CalibratedDetector):
             FloatingPointError: The loss is not finite.
         """
         self.require_built()
+        batch = as_graph_batch(batch)
         rate = self.hparams["mask_rate"]
         mask = masking.random_mask(batch.num_nodes, rate, batch.x.device, generator)
         outputs = self.net(batch, mask, masked_ids_only=True)
@@ -239,19 +241,21 @@ class VGAE(CalibratedDetector):
         require_finite(loss, {"loss": loss, **terms}, "VGAE loss")
         return loss, terms
 
-    def training_step(self, batch: GraphBatch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: GraphBatch | Data, batch_idx: int) -> Tensor:
         """Loss of a batch; logs ``train_loss`` and its terms, such as ``train_recon``."""
+        batch = as_graph_batch(batch)
         loss, terms = self.compute_loss(batch)
         values = {f"train_{name}": value for name, value in terms.items()}
         self.log_epoch({"train_loss": loss.detach(), **values}, batch.num_graphs)
         return loss
 
-    def validation_step(self, batch: GraphBatch, batch_idx: int) -> None:
+    def validation_step(self, batch: GraphBatch | Data, batch_idx: int) -> None:
         """Logs ``val_loss``, the task loss of benign windows, and the error of each class.
 
         Labels of attacks select nothing: they only split off what ``val_loss`` must not see. One
         fixed mask hides the nodes, so equal weights give equal losses.
         """
+        batch = as_graph_batch(batch)
         mask = self.node_folds(batch) == 0
         outputs = self(batch, mask)
         hidden = scores.node_error(batch.x, outputs.reconstruction)[mask]
@@ -278,13 +282,7 @@ class VGAE(CalibratedDetector):
     def window_axes(self, batch: GraphBatch) -> WindowAxes:
         """Axes of each window from one unmasked encoding and one masked one per fold."""
         z, kl, mu = self.net.encode_batch(batch)
-        folds = self.node_folds(batch)
-        error = batch.x.new_zeros(batch.num_nodes)
-        for fold in range(self.num_folds):
-            mask = folds == fold
-            hidden, _, _ = self.net.encode_batch(batch, mask)
-            found = scores.node_error(batch.x, self.net.reconstruct(hidden, batch))
-            error = torch.where(mask, found, error)
+        error = self.net.hidden_error(batch, self.node_folds(batch), self.num_folds)
         graphs = batch.num_graphs
         affinity = scores.node_affinity(z, batch.edge_index)
         axes = (

@@ -27,8 +27,13 @@ class IdEncoder(nn.Module, ABC):
 
     @classmethod
     @abstractmethod
-    def from_vocab_size(cls, num_ids: int, *, embedding_dim: int) -> Self:
-        """An encoder for ids ``0 .. num_ids - 1``."""
+    def from_vocab_size(
+        cls, num_ids: int, *, embedding_dim: int, mask_index: int | None = None
+    ) -> Self:
+        """An encoder for ids ``0 .. num_ids - 1``, of which ``mask_index`` stands for hidden ones.
+
+        Where ``mask_index`` is given, no other id may read as hidden, nor a hidden one as another.
+        """
 
 
 def build_encoder(class_path: str, num_ids: int, embedding_dim: int, **kwargs: object) -> IdEncoder:

@@ -25,9 +25,9 @@ class IdEncodingCfg:
         if self.embedding_dim < 1:
             raise ValueError(f"embedding_dim must be at least 1 (got {self.embedding_dim})")
 
-    def build(self, num_ids: int) -> IdEncoder:
-        """The encoder for a vocabulary of ``num_ids`` rows."""
-        return build_encoder(self.class_path, num_ids, **asdict(self))
+    def build(self, num_ids: int, *, mask_index: int | None = None) -> IdEncoder:
+        """The encoder for a vocabulary of ``num_ids`` rows, ``mask_index`` that of hidden ids."""
+        return build_encoder(self.class_path, num_ids, mask_index=mask_index, **asdict(self))
 
     def to_plain(self) -> dict[str, object]:
         """Plain values that JSON and a weights-only load accept."""

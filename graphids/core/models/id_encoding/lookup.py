@@ -20,13 +20,20 @@ class LookupIdEncoder(IdEncoder):
     a random one. The data decides the index, the table only has to hold it.
     """
 
-    def __init__(self, num_ids: int, embedding_dim: int, p_unk_drop: float = 0.0) -> None:
+    def __init__(
+        self,
+        num_ids: int,
+        embedding_dim: int,
+        p_unk_drop: float = 0.0,
+        mask_index: int | None = None,
+    ) -> None:
         """Builds the table.
 
         Args:
-            num_ids: Rows, the unknown one included.
+            num_ids: Rows, those of unknown and hidden ids included.
             embedding_dim: Length of a vector.
             p_unk_drop: Probability that an id reads as unknown while training.
+            mask_index: Row of hidden ids, which never read as unknown; none where no id is hidden.
 
         Raises:
             ValueError: A size below 1, or a probability outside ``[0, 1)``.
@@ -39,6 +46,7 @@ class LookupIdEncoder(IdEncoder):
         if not 0.0 <= p_unk_drop < 1.0:
             raise ValueError(f"p_unk_drop must lie in [0, 1) (got {p_unk_drop})")
         self.p_unk_drop = p_unk_drop
+        self.mask_index = mask_index
         self.table = nn.Embedding(num_ids, embedding_dim)
         with torch.no_grad():
             self.table.weight[UNK_INDEX].zero_()
@@ -52,10 +60,19 @@ class LookupIdEncoder(IdEncoder):
         """Vectors ``[V, out_dim]`` of ``ids [V]``."""
         if self.training and self.p_unk_drop > 0.0:
             dropped = torch.rand(ids.shape, device=ids.device) < self.p_unk_drop
+            if self.mask_index is not None:
+                dropped &= ids != self.mask_index
             ids = ids.masked_fill(dropped, UNK_INDEX)
         return self.table(ids)
 
     @classmethod
-    def from_vocab_size(cls, num_ids: int, *, embedding_dim: int, p_unk_drop: float = 0.0) -> Self:
+    def from_vocab_size(
+        cls,
+        num_ids: int,
+        *,
+        embedding_dim: int,
+        mask_index: int | None = None,
+        p_unk_drop: float = 0.0,
+    ) -> Self:
         """A table of ``num_ids`` rows."""
-        return cls(num_ids, embedding_dim, p_unk_drop)
+        return cls(num_ids, embedding_dim, p_unk_drop, mask_index)

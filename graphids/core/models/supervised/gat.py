@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch_geometric.data import Data
 
-from graphids.core.batch import GraphBatch
-from graphids.core.losses import CrossEntropy
+from graphids.core.batch import GraphBatch, as_graph_batch
+from graphids.core.losses import CrossEntropy, RunningLoss
 from graphids.core.losses.finite import require_finite
 from graphids.core.models.base import GraphModuleBase, eval_mode
 from graphids.core.models.checks import (
@@ -155,6 +156,7 @@ class GAT(GraphModuleBase):
         pool_aggrs = None if pool_aggrs is None else list(pool_aggrs)
         self.save_hyperparameters(ignore=["loss_fn"])
         self.loss_fn = loss_fn or CrossEntropy()
+        self._val_loss = RunningLoss(self.loss_fn)
         self.build_if_sized()
 
     def _build(self) -> None:
@@ -178,63 +180,80 @@ class GAT(GraphModuleBase):
         )
 
     def forward(
-        self, batch: GraphBatch, *, return_embedding: bool = False
+        self, batch: GraphBatch | Data, *, return_embedding: bool = False
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Logits ``[G, K]``, and the pooled windows where they are asked for."""
         self.require_built()
-        logits, embedding = self.net(batch)
+        logits, embedding = self.net(as_graph_batch(batch))
         return (logits, embedding) if return_embedding else logits
 
-    def layer_outputs(self, batch: GraphBatch) -> list[Tensor]:
+    def layer_outputs(self, batch: GraphBatch | Data) -> list[Tensor]:
         """Nodes after each convolution, ``[V, H]`` each."""
         self.require_built()
-        return self.net.layer_outputs(batch)
+        return self.net.layer_outputs(as_graph_batch(batch))
 
-    def attention_weights(self, batch: GraphBatch) -> list[tuple[Tensor, Tensor]]:
+    def attention_weights(self, batch: GraphBatch | Data) -> list[tuple[Tensor, Tensor]]:
         """Edges with loops ``[2, E']`` and their weights ``[E', heads]`` in each layer."""
         self.require_built()
-        return self.net.attention_weights(batch)
+        return self.net.attention_weights(as_graph_batch(batch))
 
     @torch.no_grad()
-    def predict_scores(self, batch: GraphBatch) -> Tensor:
+    def predict_scores(self, batch: GraphBatch | Data) -> Tensor:
         """Probability of an attack ``[G]``, float64, in evaluation mode."""
         self.require_built()
         with eval_mode(self):
-            return _attack_probability(self.net(batch)[0])
+            return _attack_probability(self.net(as_graph_batch(batch))[0])
 
     @property
     def decision_threshold(self) -> float:
         """Threshold from validation, else one half."""
         return 0.5 if self.test_threshold is None else self.test_threshold
 
-    def compute_loss(self, batch: GraphBatch) -> tuple[Tensor, Tensor]:
+    def compute_loss(self, batch: GraphBatch | Data) -> tuple[Tensor, Tensor]:
         """Loss ``[]`` and logits ``[G, K]``.
 
         Raises:
             FloatingPointError: The loss is not finite.
         """
         self.require_built()
+        batch = as_graph_batch(batch)
         logits, _ = self.net(batch)
         loss = self.loss_fn(logits, batch.y, graph=batch)
         require_finite(loss, {"loss": loss, "largest_logit": logits.abs().max()}, "GAT loss")
         return loss, logits
 
-    def training_step(self, batch: GraphBatch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: GraphBatch | Data, batch_idx: int) -> Tensor:
         """Loss of a batch; logs ``train_loss`` and ``train_acc``."""
+        batch = as_graph_batch(batch)
         loss, logits = self.compute_loss(batch)
         self.log_epoch(
             {"train_loss": loss.detach(), "train_acc": _accuracy(logits, batch.y)}, batch.num_graphs
         )
         return loss
 
-    def validation_step(self, batch: GraphBatch, batch_idx: int) -> None:
-        """Logs ``val_loss`` and ``val_acc``; the epoch's end logs ``val_auroc``."""
+    def validation_step(self, batch: GraphBatch | Data, batch_idx: int) -> None:
+        """Logs ``val_acc``; the epoch's end logs ``val_loss`` and ``val_auroc``."""
+        batch = as_graph_batch(batch)
         loss, logits = self.compute_loss(batch)
-        self.log_epoch({"val_loss": loss, "val_acc": _accuracy(logits, batch.y)}, batch.num_graphs)
+        self._val_loss.add(loss, batch.y)
+        self.log_epoch({"val_acc": _accuracy(logits, batch.y)}, batch.num_graphs)
         self.collect_validation(_attack_probability(logits), batch.y)
 
+    def on_validation_epoch_start(self) -> None:
+        """Forgets what an interrupted validation left."""
+        self._val_loss = RunningLoss(self.loss_fn)
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs ``val_loss``, that of all windows whatever the batches, and ``val_auroc``."""
+        loss = self._val_loss.value()
+        if loss is not None:
+            self.log("val_loss", loss)
+        super().on_validation_epoch_end()
+
     @torch.no_grad()
-    def extract_features(self, batch: GraphBatch, device: torch.device | str) -> dict[str, Tensor]:
+    def extract_features(
+        self, batch: GraphBatch | Data, device: torch.device | str
+    ) -> dict[str, Tensor]:
         """State of each window for a fusion head.
 
         Args:
@@ -248,7 +267,7 @@ class GAT(GraphModuleBase):
         self.require_built()
         self.to(device)
         with eval_mode(self):
-            logits, embedding = self.net(batch.to(device))
+            logits, embedding = self.net(as_graph_batch(batch).to(device))
         probs = logits.double().softmax(dim=-1)
         entropy = -(probs * (probs + 1e-8).log()).sum(dim=-1, keepdim=True)
         stats = (embedding.mean(-1), embedding.std(-1), embedding.amax(-1), embedding.amin(-1))
