@@ -95,7 +95,7 @@ def source_commit() -> str | None:
 
 @contextmanager
 def ending_on_sigterm() -> Iterator[None]:
-    """Ends on SIGTERM with code 143: the store is released, a local Ray is ended, nothing is lost."""
+    """Ends on SIGTERM with code 143: the store is released, a local Ray ended, nothing lost."""
     received = []
 
     def terminate(number: int, frame: FrameType | None) -> None:
