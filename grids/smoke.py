@@ -15,8 +15,8 @@ DATA = Prepare(window=100, stride=100)
 BATCH = Budget(nodes=4096, edges=16384)
 FIT = FitConfig(max_epochs=8)
 
-# Mean pooling alone hides the one busy node of a flooded window.
-MODEL = GATConfig(pooling="multi")
+# Mean pooling alone hides the one busy node of a window, a narrow embedding the one odd id.
+MODEL = GATConfig(pooling="multi", embedding_dim=64)
 
 BASELINE = Classify(data=DATA, model=MODEL, batch=BATCH, fit=FIT, loss="ce")
 AUTOENCODER = Autoencode(data=DATA, batch=BATCH, fit=FIT)
