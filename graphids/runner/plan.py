@@ -12,7 +12,7 @@ import polars as pl
 from graphids.grid.fingerprint import canonical, digest, fingerprint, own_settings
 from graphids.grid.grid import Grid, Variant
 from graphids.grid.trial import StageLike, Trial
-from graphids.stages.protocol import Demand, Stage
+from graphids.stages.protocol import Demand, Sizes, Stage
 from graphids.store.outputs import OutputStore
 from graphids.store.results import PLAN_SCHEMA
 
@@ -180,7 +180,7 @@ def make_plan(grid: Grid, datasets: Sequence[DatasetInfo], data_root: Path | Non
 
 def demand(stage: StageLike) -> Demand:
     """What a trial of a stage needs of a machine."""
-    return cast("Stage", stage).demand()
+    return cast("Stage", stage).demand(Sizes())
 
 
 def cost(stage: StageLike) -> float:

@@ -14,7 +14,7 @@ from graphids.stages.dataset import Prepared
 from graphids.stages.detect import detector_handoff
 from graphids.stages.handoff import Handoff
 from graphids.stages.prepare import Prepare
-from graphids.stages.protocol import Demand, Report, Stage
+from graphids.stages.protocol import Demand, Report, Sizes, Stage
 from graphids.stages.training import FitConfig, fit, seed_everything
 
 LOSSES = ("ce", "weighted_ce", "focal")
@@ -48,7 +48,7 @@ class Classify:
         """The prepared dataset."""
         return {"data": self.data}
 
-    def demand(self) -> Demand:
+    def demand(self, inputs: Sizes) -> Demand:
         """One core or a GPU, for as long as the epochs take."""
         return Demand(accelerated=True, cost=2.0 * self.fit.max_epochs)
 

@@ -24,7 +24,7 @@ from graphids.stages.dataset import Prepared
 from graphids.stages.evaluation import Windows
 from graphids.stages.handoff import Handoff, TensorFile
 from graphids.stages.prepare import TRAIN_FILE
-from graphids.stages.protocol import Demand, Report, Stage
+from graphids.stages.protocol import Demand, Report, Sizes, Stage
 from graphids.stages.training import move
 
 FUSION_TRAIN = "fusion_train"
@@ -61,7 +61,7 @@ class Extract:
             "classifier": self.classifier,
         }
 
-    def demand(self) -> Demand:
+    def demand(self, inputs: Sizes) -> Demand:
         """One pass over the windows."""
         return Demand(accelerated=True, cost=2.0)
 

@@ -19,7 +19,7 @@ from graphids.grid.trial import Trial
 from graphids.stages.evaluation import Scored, Windows, evaluate
 from graphids.stages.extract import FUSION_TRAIN, FUSION_VALIDATION, Extract, read_states
 from graphids.stages.handoff import Handoff, TensorFile
-from graphids.stages.protocol import Demand, Report, Stage
+from graphids.stages.protocol import Demand, Report, Sizes, Stage
 from graphids.stages.training import EpochReport, History, seed_everything
 
 
@@ -53,7 +53,7 @@ class Fuse:
         """The extracted features."""
         return {"states": self.states}
 
-    def demand(self) -> Demand:
+    def demand(self, inputs: Sizes) -> Demand:
         """One core: the head has a few thousand parameters."""
         return Demand(cost=3.0)
 

@@ -18,7 +18,7 @@ from graphids.data.windows import check_window, overlap_reach
 from graphids.grid.trial import Trial
 from graphids.stages.evaluation import floor_metrics
 from graphids.stages.handoff import Handoff, TensorFile
-from graphids.stages.protocol import Demand, Report, Stage
+from graphids.stages.protocol import Demand, Report, Sizes, Stage
 
 TRAIN_FILE = "train"
 PART = "part"
@@ -49,7 +49,7 @@ class Prepare:
         """Nothing: this stage reads the captures."""
         return {}
 
-    def demand(self) -> Demand:
+    def demand(self, inputs: Sizes) -> Demand:
         """One core; mostly parsing."""
         return Demand(cost=2.0)
 

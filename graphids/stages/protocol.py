@@ -18,6 +18,18 @@ class Report(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Sizes:
+    """How large a trial's inputs are; ``None`` while they are not prepared yet."""
+
+    graphs: int | None = None
+    """Window graphs."""
+    nodes: int | None = None
+    """Nodes of all graphs."""
+    edges: int | None = None
+    """Edges of all graphs."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Demand:
     """What a trial needs of a machine; never part of its identity."""
 
@@ -39,8 +51,8 @@ class Stage(Protocol):
     def upstream(self) -> Mapping[str, Stage]:
         """Role and stage of each input."""
 
-    def demand(self) -> Demand:
-        """What a trial of this stage needs."""
+    def demand(self, inputs: Sizes) -> Demand:
+        """What a trial of this stage needs; never part of its identity."""
 
     def run(self, trial: Trial, inputs: Mapping[str, Handoff], report: Report) -> Handoff:
         """Does the work of one trial on the outputs of its upstream trials."""

@@ -14,7 +14,7 @@ import torch
 from graphids.core.metrics import binary_metrics
 from graphids.grid import Axis, Grid, Trial, Variant, one_at_a_time
 from graphids.stages.handoff import Handoff, TensorFile
-from graphids.stages.protocol import Demand, Report, Stage
+from graphids.stages.protocol import Demand, Report, Sizes, Stage
 from graphids.store.results import METRICS_SCHEMA, metric_rows
 
 
@@ -38,7 +38,7 @@ class Source:
     def upstream(self) -> Mapping[str, Stage]:
         return {}
 
-    def demand(self) -> Demand:
+    def demand(self, inputs: Sizes) -> Demand:
         return Demand()
 
     def run(self, trial: Trial, inputs: Mapping[str, Handoff], report: Report) -> Handoff:
@@ -65,7 +65,7 @@ class Add:
     def upstream(self) -> Mapping[str, Stage]:
         return {"source": self.source}
 
-    def demand(self) -> Demand:
+    def demand(self, inputs: Sizes) -> Demand:
         return Demand()
 
     def run(self, trial: Trial, inputs: Mapping[str, Handoff], report: Report) -> Handoff:
@@ -99,7 +99,7 @@ class Double:
     def upstream(self) -> Mapping[str, Stage]:
         return {"add": self.add}
 
-    def demand(self) -> Demand:
+    def demand(self, inputs: Sizes) -> Demand:
         return Demand(cost=5.0)
 
     def run(self, trial: Trial, inputs: Mapping[str, Handoff], report: Report) -> Handoff:

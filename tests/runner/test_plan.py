@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from graphids.runner.plan import DatasetInfo, Plan, make_plan
+from graphids.runner.plan import DatasetInfo, Plan, cost, make_plan
 from grids.first import GRID as FIRST
 from grids.smoke import GRID as SMOKE
 
@@ -65,7 +65,7 @@ def test_priorities_are_the_longest_way_to_the_end() -> None:
     plan = smoke()
     priorities, readers = plan.priorities(), plan.dependents()
     for key, trial in plan.trials.items():
-        own = trial.stage.demand().cost  # type: ignore[attr-defined]
+        own = cost(trial.stage)
         behind = [priorities[reader] for reader in readers[key]]
         assert priorities[key] == own + max(behind, default=0.0)
 
