@@ -50,6 +50,7 @@ def head(tmp_path: Path) -> Iterator[tuple[str, dict[str, str]]]:
         "HOME": str(tmp_path),
     }
     port, dashboard = free_port(), free_port()
+    log = (tmp_path / "head.log").open("w")
     process = subprocess.Popen(
         [
             BIN / "ray", "start", "--head", "--block", "--num-cpus=2", f"--port={port}",
@@ -57,7 +58,7 @@ def head(tmp_path: Path) -> Iterator[tuple[str, dict[str, str]]]:
             f"--dashboard-port={dashboard}", "--node-ip-address=127.0.0.1",
         ],
         env=environment,
-        stdout=(tmp_path / "head.log").open("w"),
+        stdout=log,
         stderr=subprocess.STDOUT,
     )  # fmt: skip
     address = f"http://127.0.0.1:{dashboard}"
@@ -77,6 +78,7 @@ def head(tmp_path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     finally:
         process.terminate()
         process.wait(timeout=60)
+        log.close()
 
 
 @pytest.mark.cluster
