@@ -5,8 +5,7 @@ from __future__ import annotations
 import errno
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ray import tune
@@ -44,14 +43,11 @@ class Progress(tune.Callback):
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial has been given to a worker: its former failure is past."""
-        with self._noting():
-            self.ledger.forgive(trial.config["fingerprint"])
-            self._note("started", trial)
+        self._write(trial, "started", lambda: self.ledger.forgive(trial.config["fingerprint"]))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial's output is committed."""
-        with self._noting():
-            self._note("done", trial)
+        self._write(trial, "done")
         self._line(trial, "done")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -64,29 +60,26 @@ class Progress(tune.Callback):
         failure = self.ledger.failure(key) or died(label)
         if failure["kind"] in ("disk", "lease"):
             self.search.stop(failure["kind"])
-        with self._noting():
-            self.ledger.fail(key, failure)
-            self._note("failed", trial)
+        self._write(trial, "failed", lambda: self.ledger.fail(key, failure))
         self._line(trial, "FAILED", f": {failure['error'].splitlines()[0]}")
 
-    @contextmanager
-    def _noting(self) -> Iterator[None]:
-        """Writes to a store that may be full or lost: either ends the run, not this process."""
+    def _write(self, trial: Any, event: str, before: Callable[[], None] = lambda: None) -> None:
+        """Notes an event; a store that is full or was lost ends the run, not this process."""
         try:
             check_fencing(self.ledger.root, self.fencing)
-            yield
+            before()
+            self.ledger.append(
+                self.run,
+                event,
+                fingerprint=trial.config["fingerprint"],
+                label=trial.config["label"],
+            )
         except LeaseLostError:
             self.search.stop("lease")
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
             self.search.stop("disk")
-
-    def _note(self, event: str, trial: Any) -> None:
-        """One event for the ledger."""
-        self.ledger.append(
-            self.run, event, fingerprint=trial.config["fingerprint"], label=trial.config["label"]
-        )
 
     def _line(self, trial: Any, how: str, why: str = "") -> None:
         """One line: what happened, trials ended, running, left, time to go."""
