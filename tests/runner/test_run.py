@@ -136,16 +136,14 @@ def test_kill_and_restart_repeats_nothing_and_ends_in_the_same_table(tmp_path: P
 
 
 def test_a_second_driver_is_refused_with_the_holder_named(tmp_path: Path) -> None:
-    rows = "*one_at_a_time(BASELINE, Axis.of('seconds', 0.0, 12.0)),"
+    rows = "*one_at_a_time(BASELINE, Axis.of('seconds', 0.0, 40.0)),"
     grid, store = variant_of(rows, tmp_path), tmp_path / "store"
     driver = subprocess.Popen(
         command("run", grid, "--store", store, "--no-dashboard", "--verbose", 0),
         stdout=subprocess.DEVNULL,
     )
     try:
-        # Both quick trials are done, so that only those of twelve seconds are left.
-        wait_for(lambda: len(times(store)) >= 3 or driver.poll() is not None)
-        wait_for(lambda: status(grid, store)["states"]["running"] >= 1)
+        wait_for(lambda: started_one_of(store, "add 40.0") or driver.poll() is not None)
         assert status(grid, store)["states"]["running"] >= 1
         refused = run(grid, store)
         assert refused.returncode == 5
@@ -154,7 +152,14 @@ def test_a_second_driver_is_refused_with_the_holder_named(tmp_path: Path) -> Non
         driver.send_signal(signal.SIGTERM)
         code = driver.wait(timeout=60)
     assert code == 143
-    assert run(grid, store).returncode == 0, "the store is free after SIGTERM"
+    quick = variant_of("*one_at_a_time(BASELINE, Axis.of('seconds', 0.0)),", tmp_path, "quick.py")
+    assert run(quick, store).returncode == 0, "the store is free after SIGTERM"
+
+
+def started_one_of(store: Path, label: str) -> bool:
+    """Whether the ledger tells of a started trial whose label begins so."""
+    events = Ledger(store).events()
+    return any(e["event"] == "started" and e["label"].startswith(label) for e in events)
 
 
 def wait_for(condition: Any, seconds: float = 90.0) -> None:
