@@ -21,7 +21,7 @@ from graphids.data.features import WindowArrays, window_graphs
 from graphids.data.vocabulary import Vocabulary
 from graphids.data.windows import Capture, check_window, window_labels, window_rows
 
-_FORMAT = "graphids.packed.1"
+_FORMAT = "graphids.packed.2"
 _CHUNK_MESSAGES = 32_768  # work arrays of a chunk stay in the cache, whatever the capture's length
 
 
@@ -51,6 +51,10 @@ class PackedGraphs:
     """Position of the window's capture file in its dataset ``[G]``, int64."""
     first_message: Tensor
     """Row of the window's first message in its capture, in order of time ``[G]``, int64."""
+    start_ns: Tensor
+    """Time of the window's first message since that of its capture ``[G]``, int64, nanoseconds."""
+    span_ns: Tensor
+    """Time between the window's first and last message ``[G]``, int64, nanoseconds."""
     num_ids: int
     """Size of the vocabulary behind ``node_id``, the unknown id included."""
 
@@ -74,6 +78,8 @@ class PackedGraphs:
             attack_type=self.attack_type[i : i + 1],
             capture=self.capture[i : i + 1],
             first_message=self.first_message[i : i + 1],
+            start_ns=self.start_ns[i : i + 1],
+            span_ns=self.span_ns[i : i + 1],
         )
 
     @property
@@ -115,6 +121,8 @@ class PackedGraphs:
             "attack_type": self.attack_type,
             "capture": self.capture,
             "first_message": self.first_message,
+            "start_ns": self.start_ns,
+            "span_ns": self.span_ns,
         }
 
     @classmethod
@@ -143,6 +151,8 @@ class PackedGraphs:
             attack_type=self.attack_type.index_select(0, index),
             capture=self.capture.index_select(0, index),
             first_message=self.first_message.index_select(0, index),
+            start_ns=self.start_ns.index_select(0, index),
+            span_ns=self.span_ns.index_select(0, index),
             num_ids=self.num_ids,
         )
 
@@ -219,7 +229,7 @@ def build_graphs(
         window_graphs(time_ns[i : i + step], arbitration_id[i : i + step], payload[i : i + step])
         for i in range(0, len(y), step)
     ]
-    graphs = _join(chunks, y, attack_type, window, stride)
+    graphs = _join(chunks, y, attack_type, time_ns, stride)
     return graphs.with_vocabulary(vocabulary or Vocabulary.from_ids(graphs.arbitration_id))
 
 
@@ -227,14 +237,19 @@ def _join(
     chunks: list[WindowArrays],
     y: np.ndarray,
     attack_type: np.ndarray,
-    window: int,
+    time_ns: np.ndarray,
     stride: int,
 ) -> PackedGraphs:
-    """Packs the chunks of one capture; ``node_id`` is left empty."""
+    """Packs the chunks of one capture, whose windows have the times ``[G, W]``.
+
+    ``node_id`` is left empty.
+    """
     if not chunks:
         chunks = [WindowArrays.empty()]
     arbitration_id = torch.from_numpy(np.concatenate([c.arbitration_id for c in chunks]))
     graphs = torch.arange(len(y))
+    # Copies: the columns are views into the times of the whole capture.
+    first, last = torch.from_numpy(time_ns[:, 0].copy()), torch.from_numpy(time_ns[:, -1].copy())
     return PackedGraphs(
         x=torch.from_numpy(np.concatenate([c.x for c in chunks])),
         node_id=arbitration_id,
@@ -242,11 +257,13 @@ def _join(
         edge_index=torch.from_numpy(np.concatenate([c.edge_index for c in chunks], axis=1)),
         edge_attr=torch.from_numpy(np.concatenate([c.edge_attr for c in chunks])),
         node_offsets=_offsets([torch.from_numpy(c.num_nodes) for c in chunks]),
-        edge_offsets=torch.arange(len(y) + 1) * (window - 1),
+        edge_offsets=torch.arange(len(y) + 1) * (time_ns.shape[1] - 1),
         y=torch.from_numpy(y),
         attack_type=torch.from_numpy(attack_type),
         capture=torch.zeros_like(graphs),
         first_message=graphs * stride,
+        start_ns=first - first[:1],
+        span_ns=last - first,
         num_ids=0,
     )
 

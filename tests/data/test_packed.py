@@ -42,6 +42,8 @@ def test_dtypes_and_shapes() -> None:
         "attack_type": ((7,), torch.int64),
         "capture": ((7,), torch.int64),
         "first_message": ((7,), torch.int64),
+        "start_ns": ((7,), torch.int64),
+        "span_ns": ((7,), torch.int64),
     }
     assert e == 7 * 19
 
