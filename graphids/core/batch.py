@@ -14,6 +14,8 @@ from torch_geometric.data import Data
 
 NEEDED = ("x", "node_id", "edge_index", "edge_attr", "y")
 """Fields that a PyG graph or batch must have."""
+STEP = "node_sequence_step"
+"""Field of a PyG graph that becomes ``GraphBatch.step``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,10 @@ class GraphBatch:
     """Most frequent attack code of the window's attack messages, 0 without one ``[G]``, int64."""
     graph_index: Tensor
     """Position of each graph in the packed dataset that it came from ``[G]``, int64."""
+    step: Tensor | None = None
+    """Position in its sequence of each node's window ``[V]``, int64, 0 the earliest; None where
+    each graph is one window.
+    """
 
     @property
     def num_graphs(self) -> int:
@@ -58,26 +64,33 @@ class GraphBatch:
         """The same batch on ``device``; this batch where it is there already."""
         if self.x.device == torch.device(device):
             return self
-        return GraphBatch(
-            *(tensor.to(device, non_blocking=non_blocking) for tensor in self._tensors())
-        )
+        moved = {
+            name: tensor.to(device, non_blocking=non_blocking)
+            for name, tensor in self._tensors().items()
+        }
+        return GraphBatch(**moved)
 
-    def _tensors(self) -> tuple[Tensor, ...]:
-        """Every field, in the order of the constructor."""
-        return (
-            self.x, self.node_id, self.arbitration_id, self.edge_index, self.edge_attr,
-            self.batch, self.ptr, self.y, self.attack_type, self.graph_index,
-        )  # fmt: skip
+    def _tensors(self) -> dict[str, Tensor]:
+        """Every field that is not None, by its name."""
+        tensors = {
+            "x": self.x, "node_id": self.node_id, "arbitration_id": self.arbitration_id,
+            "edge_index": self.edge_index, "edge_attr": self.edge_attr,
+            "batch": self.batch, "ptr": self.ptr, "y": self.y,
+            "attack_type": self.attack_type, "graph_index": self.graph_index,
+        }  # fmt: skip
+        return tensors if self.step is None else tensors | {"step": self.step}
 
 
 def as_graph_batch(given: GraphBatch | Data) -> GraphBatch:
     """``given`` where it is a batch of ours; a PyG graph or batch with its fields.
 
     Where a PyG graph lacks them, arbitration ids and attack codes are 0, ``graph_index`` counts the
-    graphs, and without ``batch`` all nodes are one graph.
+    graphs, ``step`` (read from ``node_sequence_step``) is None, and without ``batch`` all nodes are
+    one graph.
 
     Raises:
-        ValueError: A field among ``NEEDED`` is missing, or the labels are not one for each graph.
+        ValueError: A field among ``NEEDED`` is missing, the labels are not one for each graph, or
+            the steps are not one for each node.
     """
     if isinstance(given, GraphBatch):
         return given
@@ -93,6 +106,9 @@ def as_graph_batch(given: GraphBatch | Data) -> GraphBatch:
     counts = torch.bincount(batch, minlength=y.numel() if "batch" in fields else 1)
     if counts.numel() != y.numel():
         raise ValueError(f"y has {y.numel()} labels for {counts.numel()} graphs; give one each")
+    step = fields.get(STEP)
+    if step is not None and step.shape != zeros.shape:
+        raise ValueError(f"{STEP} has shape {tuple(step.shape)} for {zeros.numel()} nodes")
     return GraphBatch(
         x=x,
         node_id=fields["node_id"],
@@ -104,4 +120,5 @@ def as_graph_batch(given: GraphBatch | Data) -> GraphBatch:
         y=y,
         attack_type=fields.get("attack_type", torch.zeros_like(y)),
         graph_index=fields.get("graph_index", torch.arange(y.numel(), device=y.device)),
+        step=step,
     )

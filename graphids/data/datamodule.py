@@ -31,6 +31,8 @@ class GraphDataModule(LightningDataModule):
         budget: Budget,
         seed: int,
         benign_only: bool = False,
+        *,
+        index: Tensor | None = None,
     ) -> None:
         """Sets up the loaders.
 
@@ -41,10 +43,12 @@ class GraphDataModule(LightningDataModule):
             budget: nodes and edges of a batch; its fewest batches count for training alone.
             seed: draws the order of training batches.
             benign_only: train on benign windows alone; validation is not filtered.
+            index: the training windows to train on ``[n]``, int64 without repeats; all by default.
+                Other loaders are not filtered.
 
         Raises:
-            ValueError: if parts and windows do not match, if vocabularies differ, or if nothing is
-                left to train on.
+            ValueError: if parts and windows do not match, if vocabularies differ, if ``index``
+                holds what is no window to train on, or if nothing is left to train on.
         """
         super().__init__()
         if part.shape != train.y.shape:
@@ -62,14 +66,16 @@ class GraphDataModule(LightningDataModule):
         self._eval_budget = replace(budget, min_steps_per_epoch=1)
         in_training = part == Part.TRAIN
         self._benign = (in_training & (train.y == 0)).nonzero().flatten()
-        index = self._benign if benign_only else in_training.nonzero().flatten()
-        if index.numel() == 0:
-            kind = "benign training" if benign_only else "training"
+        kind = "benign training" if benign_only else "training"
+        usable = self._benign if benign_only else in_training.nonzero().flatten()
+        if index is not None:
+            usable = _checked(index, usable, kind)
+        if usable.numel() == 0:
             raise ValueError(
                 f"no {kind} window among {len(train)}; check the split of the captures"
             )
         self._train_loader = BudgetLoader(
-            train, budget, generator=torch.Generator().manual_seed(seed), index=index
+            train, budget, generator=torch.Generator().manual_seed(seed), index=usable
         )
 
     @property
@@ -121,3 +127,21 @@ class GraphDataModule(LightningDataModule):
         """Windows of one part in fixed order."""
         index = (self.part == part).nonzero().flatten()
         return BudgetLoader(self.train, self._eval_budget, index=index)
+
+
+def _checked(index: Tensor, usable: Tensor, kind: str) -> Tensor:
+    """``index``, once it is known to choose among the ``usable`` windows, each at most once."""
+    if index.dtype != torch.int64 or index.dim() != 1:
+        raise ValueError(
+            f"index must be int64 [n], positions of windows (got {index.dtype} "
+            f"{tuple(index.shape)}); take nonzero().flatten() of a mask"
+        )
+    foreign = index[~torch.isin(index, usable)]
+    if foreign.numel():
+        raise ValueError(
+            f"index holds {foreign.numel()} positions that are no {kind} window, "
+            f"the first {int(foreign[0])}; choose among part == Part.TRAIN"
+        )
+    if index.unique().numel() < index.numel():
+        raise ValueError("index holds a window twice; an epoch sees each window once")
+    return index

@@ -17,15 +17,17 @@ import polars as pl
 
 from graphids.data.catalogue import CATALOGUE
 from graphids.data.digests import content_digests
-from graphids.data.logs import read_log
+from graphids.data.logs import OnBad, is_log, read_log, read_log_quarantined
 from graphids.data.messages import attack_code
+from graphids.data.quarantine import Quarantine
 from graphids.data.simulate import simulate_capture, simulation_digest
 from graphids.data.simulate_settings import SIMULATED, CaptureConfig
 
 TRAIN_SUBSETS = ("train_01_attack_free", "train_02_with_attacks")
 """Subsets that every dataset has."""
-SUFFIXES = (".csv", ".csv.gz")
-"""Endings of the files that are captures."""
+SUFFIXES = (".csv", ".csv.gz", ".log", ".log.gz", ".txt", ".txt.gz")
+"""Endings of the files that are captures; texts only where they begin as a log does."""
+_TEXTS = (".txt", ".txt.gz")
 
 
 class DatasetError(ValueError):
@@ -50,15 +52,42 @@ class Capture:
         """Attack code that its name stands for; its attack rows carry it."""
         return attack_code(self.name)
 
-    def read(self) -> pl.DataFrame:
+    def read(self, on_bad: OnBad = "raise") -> pl.DataFrame:
         """Its messages as a canonical table (:mod:`graphids.data.messages`).
+
+        Args:
+            on_bad: what to do with rows that cannot be read (:func:`graphids.data.logs.read_log`).
 
         Raises:
             LogError: the file cannot be read.
+            DatasetError: messages lack labels in a subset whose captures hold attacks.
         """
         if isinstance(self.source, Path):
-            return read_log(self.source)
+            return self._labelled(read_log(self.source, on_bad))
         return simulate_capture(self.source)
+
+    def read_quarantined(self) -> tuple[pl.DataFrame, Quarantine]:
+        """Its messages that can be read, and an account of the others.
+
+        Raises:
+            LogError: no message of the file can be read.
+            DatasetError: messages lack labels in a subset whose captures hold attacks.
+        """
+        if isinstance(self.source, Path):
+            table, quarantine = read_log_quarantined(self.source)
+            return self._labelled(table), quarantine
+        table = simulate_capture(self.source)
+        return table, Quarantine(rows_in=table.height, rows_kept=table.height)
+
+    def _labelled(self, table: pl.DataFrame) -> pl.DataFrame:
+        """The table, once its messages are known to have the labels that its subset needs."""
+        unknown = table["attack"].null_count()
+        if unknown and self.subset != TRAIN_SUBSETS[0]:
+            raise DatasetError(
+                f"{self.dataset}: {unknown:,} of {table.height:,} messages of {self.name} have no "
+                f"label, and would count as benign; only {TRAIN_SUBSETS[0]} may hold such captures"
+            )
+        return table
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -152,7 +181,8 @@ def _scan(name: str, root: Path, tests: Iterable[str]) -> tuple[list[Capture], l
     notes: list[str] = []
     train: list[Capture] = []
     for subset in TRAIN_SUBSETS:
-        found = _captures(name, root, subset)
+        found, others = _captures(name, root, subset)
+        notes += others
         if not found:
             raise DatasetError(
                 f"dataset {name} has no capture under {root / subset}; "
@@ -161,25 +191,30 @@ def _scan(name: str, root: Path, tests: Iterable[str]) -> tuple[list[Capture], l
         train += found
     captures += sorted(train, key=lambda capture: capture.name)
     for subset in tests:
-        found = _captures(name, root, subset)
+        found, others = _captures(name, root, subset)
+        notes += others
         if not found:
             notes.append(f"{name} has no captures of {subset}: it is left out")
         captures += found
     return captures, notes
 
 
-def _captures(name: str, root: Path, subset: str) -> list[Capture]:
-    """Capture files of one subset, at any depth, by name; none where the folder is missing."""
-    paths = [
-        path
-        for path in (root / subset).rglob("*")
-        if path.name.lower().endswith(SUFFIXES) and not path.name.startswith(".") and path.is_file()
-    ]
-    captures = [
-        Capture(dataset=name, subset=subset, name=path.relative_to(root).as_posix(), source=path)
-        for path in paths
-    ]
-    return sorted(captures, key=lambda capture: capture.name)
+def _captures(name: str, root: Path, subset: str) -> tuple[list[Capture], list[str]]:
+    """Capture files of one subset, at any depth, by name; and a note for each text that is no log.
+
+    None where the folder is missing.
+    """
+    captures: list[Capture] = []
+    notes: list[str] = []
+    for path in sorted((root / subset).rglob("*"), key=lambda path: path.as_posix()):
+        ending, title = path.name.lower(), path.relative_to(root).as_posix()
+        if path.name.startswith(".") or not ending.endswith(SUFFIXES) or not path.is_file():
+            continue
+        if ending.endswith(_TEXTS) and not is_log(path):
+            notes.append(f"{name}: {title} does not begin as a log does and is left out")
+            continue
+        captures.append(Capture(dataset=name, subset=subset, name=title, source=path))
+    return captures, notes
 
 
 def _path(capture: Capture) -> Path:

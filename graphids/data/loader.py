@@ -34,14 +34,15 @@ def gather_batch(graphs: PackedGraphs, index: Tensor) -> GraphBatch:
         y=graphs.y.index_select(0, index),
         attack_type=graphs.attack_type.index_select(0, index),
         graph_index=index,
+        step=None if graphs.step is None else graphs.step.index_select(0, nodes),
     )
 
 
 def _gather_edges(graphs: PackedGraphs, index: Tensor, first_node: Tensor) -> tuple[Tensor, Tensor]:
     """Edges of the graphs at ``index`` ``[n]``, whose nodes begin at ``first_node`` ``[n]``.
 
-    Windows of one length have equally many edges, so that graph ``i`` is slab ``i``: copying slabs
-    is several times faster than copying edges.
+    Graphs of one size have equally many edges, so that graph ``i`` is slab ``i``: copying slabs is
+    several times faster than copying edges. Whether the chosen graphs are such slabs is looked at.
 
     Returns:
         ``edge_index`` ``[2, E]``, numbered in the batch, and ``edge_attr`` ``[E, D]``.

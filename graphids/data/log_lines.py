@@ -1,25 +1,24 @@
-"""Log files as blocks of whole lines, split into fields; what to say of a line that is wrong."""
+"""Log files as blocks of whole lines, and the lines of a block as cells: fields of any number."""
 
 from __future__ import annotations
 
 import gzip
 import io
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from graphids.data.log_fields import Fields
+from graphids.data.log_fields import IS_SPACE, Fields
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _BOM = b"\xef\xbb\xbf"
 _BLOCK = 1 << 22
-_EXCERPT = 80
 _NEWLINE, _COMMA = ord("\n"), ord(",")
+_BLANK = IS_SPACE | (np.arange(256) == _NEWLINE)
 
 
 class LogError(ValueError):
@@ -27,15 +26,61 @@ class LogError(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
-    """Where a block of lines is wrong, and why."""
+class Cells:
+    """The cells of the lines of a block that are not blank, without the white space around them."""
 
-    row: int
-    """Position among the lines of the block that are not blank."""
-    column: str
-    """Name of the column, or ``line`` where the line as a whole is wrong."""
-    reason: str
-    """What is wrong, as the rest of a sentence about the excerpt."""
+    text: np.ndarray
+    """The block ``[B]``, uint8."""
+    line: np.ndarray
+    """Line of the block that each row stands in ``[N]``."""
+    first: np.ndarray
+    """First cell of each row ``[N]``."""
+    count: np.ndarray
+    """Cells of each row ``[N]``, at least 1."""
+    start: np.ndarray
+    """First byte of each cell ``[M]``."""
+    end: np.ndarray
+    """Byte after each cell ``[M]``."""
+
+    def __len__(self) -> int:
+        return len(self.line)
+
+    def column(self, place: int | np.ndarray) -> Fields:
+        """Cell ``place`` of each row, counted from 0, or the places ``[N]``; rows must have it."""
+        cell = self.first + place
+        return Fields(text=self.text, start=self.start[cell], end=self.end[cell])
+
+    def whole(self) -> Fields:
+        """Each row from its first cell to its last."""
+        return Fields(
+            text=self.text,
+            start=self.start[self.first],
+            end=self.end[self.first + self.count - 1],
+        )
+
+    def take(self, rows: np.ndarray) -> Cells:
+        """Some of the rows, by position or mask."""
+        return Cells(
+            text=self.text,
+            line=self.line[rows],
+            first=self.first[rows],
+            count=self.count[rows],
+            start=self.start,
+            end=self.end,
+        )
+
+    def without_empty_ends(self) -> Cells:
+        """The same rows without the empty cells at their end."""
+        count = self.count.copy()
+        rows = np.flatnonzero(count > 1)
+        while rows.size:
+            last = self.first[rows] + count[rows] - 1
+            rows = rows[(self.start[last] == self.end[last]) & (count[rows] > 1)]
+            count[rows] -= 1
+        return Cells(
+            text=self.text, line=self.line, first=self.first, count=count,
+            start=self.start, end=self.end,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,46 +94,39 @@ class Lines:
     cut: bool
     """True for a last line without a line end, which ``text`` has all the same."""
 
-    def split(self, num_columns: int) -> tuple[np.ndarray, list[Fields], Place | None]:
-        """Fields of the lines that are not blank, without the white space around them.
+    def between_commas(self) -> Cells:
+        """The cells that commas part."""
+        newline = self.text == _NEWLINE
+        end = np.flatnonzero(newline | (self.text == _COMMA))
+        cells = Fields(text=self.text, start=np.append(0, end[:-1] + 1), end=end).stripped()
+        last = np.flatnonzero(newline[end])
+        first = np.append(0, last[:-1] + 1)
+        rows = np.flatnonzero((last > first) | (cells.start[first] < cells.end[first]))
+        return Cells(
+            text=self.text,
+            line=rows,
+            first=first[rows],
+            count=(last - first + 1)[rows],
+            start=cells.start,
+            end=cells.end,
+        )
 
-        Returns:
-            Line of the block that each row stands in ``[N]``; the columns; and the first line that
-            has another number of fields, which the columns then end before.
-        """
-        end = np.flatnonzero(self.text == _NEWLINE)
-        start = np.append(0, end[:-1] + 1)
-        whole = Fields(text=self.text, start=start, end=end).stripped()
-        rows = np.flatnonzero(whole.start < whole.end)
-        start, end = start[rows], end[rows]
-        commas = np.flatnonzero(self.text == _COMMA)
-        first = np.searchsorted(commas, start)
-        found = np.searchsorted(commas, end) - first + 1
-        wrong = np.flatnonzero(found != num_columns)
-        broken = None
-        if wrong.size:
-            count = int(found[wrong[0]])
-            reason = f"has {count} field{'s' * (count != 1)} instead of {num_columns}"
-            broken = Place(row=int(wrong[0]), column="line", reason=reason)
-            start, end, first = start[: wrong[0]], end[: wrong[0]], first[: wrong[0]]
-        cuts = [start - 1, *(commas[first + k] for k in range(num_columns - 1)), end]
-        columns = [
-            Fields(text=self.text, start=left + 1, end=right).stripped()
-            for left, right in pairwise(cuts)
-        ]
-        return rows, columns, broken
-
-    def describe(self, path: Path, line: int, place: Place, columns: Sequence[str]) -> str:
-        """The whole message about ``place``, which stands in ``line`` of this block."""
-        content = self.text.tobytes().split(b"\n")[line].rstrip(b"\r")
-        shown = content
-        if place.column != "line":
-            shown = content.split(b",")[list(columns).index(place.column)]
-        nul = " (it holds NUL bytes)" if b"\0" in shown else ""
-        cut = "; the last line is cut" if self.cut else ""
-        return (
-            f"{path}, line {self.first + line}, column {place.column}: "
-            f"{excerpt(shown)} {place.reason}{nul}{cut}; repair or remove the line and read again"
+    def between_spaces(self) -> Cells:
+        """The cells that white space parts."""
+        blank = _BLANK[self.text]
+        change = np.diff(blank, prepend=True, append=True)
+        start, end = np.flatnonzero(change).reshape(-1, 2).T
+        line_end = np.flatnonzero(self.text == _NEWLINE)
+        border = np.append(0, np.searchsorted(start, line_end))
+        count = np.diff(border)
+        rows = np.flatnonzero(count)
+        return Cells(
+            text=self.text,
+            line=rows,
+            first=border[rows],
+            count=count[rows],
+            start=start,
+            end=end,
         )
 
 
@@ -103,22 +141,25 @@ def open_log(path: Path) -> BinaryIO:
     return io.BufferedReader(_Gunzip(path), 1 << 20) if compressed else path.open("rb")
 
 
-def read_lines(stream: BinaryIO) -> tuple[bytes, Iterator[Lines]]:
-    """First line without its end and byte order mark, and the other lines in blocks."""
-    header = stream.readline(_BLOCK).removeprefix(_BOM)
-    return header.rstrip(b"\r\n"), _blocks(stream)
+def first_line(stream: BinaryIO) -> tuple[bytes, int]:
+    """First line that is not blank, without byte order mark, and its 1-based number."""
+    number = 1
+    line = stream.readline(_BLOCK).removeprefix(_BOM)
+    while line and not line.strip():
+        line = stream.readline(_BLOCK)
+        number += 1
+    return line, number
 
 
-def excerpt(content: bytes) -> str:
-    """The content escaped and in quotes, at most 80 characters of it."""
-    text = content.decode("utf-8", "backslashreplace")
-    escaped = text.encode("unicode_escape").decode("ascii")
-    return f"'{escaped}'" if len(escaped) <= _EXCERPT else f"'{escaped[: _EXCERPT - 3]}...'"
+def blocks(stream: BinaryIO, before: bytes = b"", first: int = 1) -> Iterator[Lines]:
+    """Whole lines up to the end of the stream.
 
-
-def _blocks(stream: BinaryIO) -> Iterator[Lines]:
-    """Whole lines up to the end of the stream."""
-    first, rest = 2, b""
+    Args:
+        stream: where they come from.
+        before: what was read of the stream already and belongs to the lines.
+        first: 1-based number of the first line.
+    """
+    rest = before
     while data := stream.read(_BLOCK):
         whole, end, rest = (rest + data).rpartition(b"\n")
         if end:
@@ -126,7 +167,8 @@ def _blocks(stream: BinaryIO) -> Iterator[Lines]:
             yield Lines(text=text, first=first, cut=False)
             first += int(np.count_nonzero(text == _NEWLINE))
     if rest.strip():
-        yield Lines(text=np.frombuffer(rest + b"\n", dtype=np.uint8), first=first, cut=True)
+        text = np.frombuffer(rest.removesuffix(b"\n") + b"\n", dtype=np.uint8)
+        yield Lines(text=text, first=first, cut=not rest.endswith(b"\n"))
 
 
 class _Gunzip(io.RawIOBase):

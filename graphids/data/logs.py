@@ -1,64 +1,84 @@
 """CAN logs in, canonical message tables out; and the way back for the simulator.
 
-The header line chooses the dialect; one function reads each dialect. A row that cannot be read
-stops the read: nothing is guessed, padded or skipped, except blank lines.
+The first line chooses the dialect. A row that cannot be read stops the read, or is left out and
+counted where the caller asks for that: nothing is guessed or padded, and nothing is skipped
+unseen except blank lines.
 """
 
 from __future__ import annotations
 
 import gzip
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
 from pathlib import Path
-from types import MappingProxyType
+from typing import Literal, get_args
 
 import numpy as np
 import polars as pl
 
-from graphids.data.log_fields import (
-    Column,
-    Fields,
-    read_ids,
-    read_labels,
-    read_payloads,
-    read_times,
-)
-from graphids.data.log_lines import Lines, LogError, Place, excerpt, open_log, read_lines
+from graphids.data.log_dialects import CAN_TRAIN_AND_TEST, choose_reader
+from graphids.data.log_lines import LogError, blocks, first_line, open_log
 from graphids.data.messages import (
     MAX_STANDARD_ID,
     PAYLOAD_BYTES,
     attack_code,
+    empty_table,
     message_table,
     validate,
 )
+from graphids.data.quarantine import MAX_EXAMPLES, Fault, Quarantine
 
-CAN_TRAIN_AND_TEST = ("timestamp", "arbitration_id", "data_field", "attack")
-"""Columns of the can-train-and-test CSV dialect: seconds, hex, hex, 0 or 1."""
-
-Reader = Callable[[Path, Sequence[str], Iterator[Lines]], pl.DataFrame]
+OnBad = Literal["raise", "quarantine"]
+"""What to do with a row that cannot be read: stop, or leave it out and count it."""
 
 
-def read_log(path: Path) -> pl.DataFrame:
+def read_log(path: Path, on_bad: OnBad = "raise") -> pl.DataFrame:
     """Canonical message table of one log, plain or gzip, rows in the order of the file.
 
-    The attack type of attack rows comes from the file's name and folder
-    (:func:`graphids.data.messages.attack_code`).
+    Dialects: can-train-and-test CSV, HCRL Car-Hacking CSV and text, candump
+    (:mod:`graphids.data.log_dialects`). The attack type of attack rows comes from the file's name
+    and folder (:func:`graphids.data.messages.attack_code`).
+
+    Args:
+        path: the log.
+        on_bad: ``quarantine`` leaves bad rows out; :func:`read_log_quarantined` also counts them.
 
     Raises:
-        LogError: unknown header, no messages, damaged gzip data, or a row that cannot be read.
+        LogError: unknown dialect, no messages, damaged gzip data, or a row that cannot be read.
+        OSError: the file cannot be opened.
+        ValueError: ``on_bad`` is neither of the two words.
+    """
+    if on_bad not in get_args(OnBad):
+        raise ValueError(f"on_bad must be one of {', '.join(get_args(OnBad))} (got {on_bad!r})")
+    return _read(Path(path), on_bad)[0]
+
+
+def read_log_quarantined(path: Path) -> tuple[pl.DataFrame, Quarantine]:
+    """Message table of the rows that can be read, and an account of the others.
+
+    The table is that of the same log without the lines of the bad rows.
+
+    Raises:
+        LogError: unknown dialect, no message that can be read, or damaged gzip data.
         OSError: the file cannot be opened.
     """
-    path = Path(path)
-    with open_log(path) as stream:
-        header, lines = read_lines(stream)
-        columns = [name.strip().lower() for name in header.decode("utf-8", "replace").split(",")]
-        reader = READERS.get(frozenset(columns))
-        if reader is None or len(set(columns)) < len(columns):
-            raise LogError(f"{path}, line 1: {_header_problem(header, columns)}")
-        table = reader(path, columns, lines)
-    if table.is_empty():
-        raise LogError(f"{path}: holds a header and no messages; remove it or record it again")
-    return table
+    return _read(Path(path), "quarantine")
+
+
+def is_log(path: Path) -> bool:
+    """Whether a file begins as a log of a known dialect does.
+
+    Raises:
+        LogError: damaged gzip data.
+        OSError: the file cannot be opened.
+    """
+    with open_log(Path(path)) as stream:
+        line, _ = first_line(stream)
+    try:
+        choose_reader(line)
+    except ValueError:
+        return False
+    return True
 
 
 def write_log(messages: pl.DataFrame, path: Path) -> None:
@@ -77,68 +97,61 @@ def write_log(messages: pl.DataFrame, path: Path) -> None:
     path.write_bytes(gzip.compress(data, 6, mtime=0) if path.name.endswith(".gz") else data)
 
 
-def _header_problem(header: bytes, columns: Sequence[str]) -> str:
-    """Why no reader takes this header."""
-    if not header:
-        return "the file is empty; remove it or record it again"
-    known = "; ".join(",".join(names) for names in (CAN_TRAIN_AND_TEST,))
-    if header.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return f"the text is UTF-16; save it as UTF-8. Known headers: {known}"
-    missing = [name for name in CAN_TRAIN_AND_TEST if name not in columns]
-    missing = missing if 0 < len(missing) < len(CAN_TRAIN_AND_TEST) else []
-    twice = sorted({name for name in columns if columns.count(name) > 1})
-    return (
-        f"no dialect has the columns {excerpt(header)}"
-        + (f"; missing: {', '.join(missing)}" if missing else "")
-        + (f"; twice: {', '.join(twice)}" if twice else "")
-        + f". Known headers: {known}. Convert the log to one of them"
+def _read(path: Path, on_bad: OnBad) -> tuple[pl.DataFrame, Quarantine]:
+    """Table and account of one log; the account of a strict read has no bad rows."""
+    parts: list[dict[str, np.ndarray]] = []
+    bad: Counter[str] = Counter()
+    examples: list[Fault] = []
+    with open_log(path) as stream:
+        line, number = first_line(stream)
+        try:
+            reader, is_header = choose_reader(line)
+        except ValueError as error:
+            raise LogError(f"{path}, line {number}: {error}") from None
+        before, number = (b"", number + 1) if is_header else (line, number)
+        for lines in blocks(stream, before, number):
+            rows = reader(lines)
+            if rows.faults and on_bad == "raise":
+                raise LogError(_sentence(path, min(rows.faults, key=lambda fault: fault.line)))
+            bad.update(fault.kind for fault in rows.faults)
+            examples = sorted([*examples, *rows.faults], key=lambda fault: fault.line)
+            examples = examples[:MAX_EXAMPLES]
+            parts.append(rows.columns)
+    table = _table(path, parts)
+    if table.is_empty() and bad:
+        raise LogError(f"{_sentence(path, examples[0])}; no row of {bad.total()} can be read")
+    if table.is_empty():
+        raise LogError(f"{path}: holds a header and no messages; remove it or record it again")
+    kept = table.height
+    return table, Quarantine(
+        rows_in=kept + bad.total(), rows_kept=kept, bad=dict(bad), examples=tuple(examples)
     )
 
 
-def _read_can_train_and_test(
-    path: Path, columns: Sequence[str], blocks: Iterator[Lines]
-) -> pl.DataFrame:
-    """Reads the dialect :data:`CAN_TRAIN_AND_TEST`, its columns in any order."""
-    parsers: dict[str, Callable[[Fields], Column]] = dict(
-        zip(CAN_TRAIN_AND_TEST, (read_times, read_ids, read_payloads, read_labels), strict=True)
-    )
-    parts: list[list[np.ndarray]] = []
-    for lines in blocks:
-        rows, fields, broken = lines.split(len(columns))
-        read = {name: parsers[name](column) for name, column in zip(columns, fields, strict=True)}
-        places = [broken] if broken else []
-        places += [
-            Place(row=column.failure[0], column=name, reason=column.failure[1])
-            for name, column in read.items()
-            if column.failure
-        ]
-        if lines.cut and columns[-1] != "attack":
-            reason = "ends without a line end, so it may be cut"
-            places.append(Place(row=0, column=columns[-1], reason=reason))
-        if places:
-            place = min(places, key=lambda place: place.row)
-            raise LogError(lines.describe(path, int(rows[place.row]), place, columns))
-        parts.append([read[name].values for name in CAN_TRAIN_AND_TEST])
+def _table(path: Path, parts: list[dict[str, np.ndarray]]) -> pl.DataFrame:
+    """Canonical table from the columns of all blocks."""
     if not parts:
-        return message_table(
-            time_ns=np.zeros(0), arbitration_id=np.zeros(0), dlc=np.zeros(0),
-            payload=np.zeros((0, PAYLOAD_BYTES)), attack=np.zeros(0), code=0,
-        )  # fmt: skip
-    time_ns, ids, payload, attack = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return empty_table()
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    payload = columns["payload"]
     return message_table(
-        time_ns=time_ns,
-        arbitration_id=ids,
+        time_ns=columns["time_ns"],
+        arbitration_id=columns["arbitration_id"],
         dlc=payload[:, 0],
         payload=payload[:, 1:],
-        attack=attack,
+        attack=columns.get("attack"),
         code=attack_code(path),
+        extended=columns.get("extended"),
+        channel=columns.get("channel"),
     )
 
 
-READERS: Mapping[frozenset[str], Reader] = MappingProxyType(
-    {frozenset(CAN_TRAIN_AND_TEST): _read_can_train_and_test}
-)
-"""Reader of each dialect, by the names in its header. A new dialect is one more entry."""
+def _sentence(path: Path, fault: Fault) -> str:
+    """The whole message about a bad row."""
+    return (
+        f"{path}, line {fault.line}, column {fault.column}: {fault.excerpt} {fault.reason}; "
+        "repair or remove the line and read again"
+    )
 
 
 def _unwritable(messages: pl.DataFrame, path: Path) -> str | None:

@@ -83,12 +83,11 @@ def attack_name(code: int) -> str:
 def attack_code(path: PurePath | str) -> int:
     """Attack code that a capture's name stands for; 0 where no known word is found.
 
-    The words of :data:`ATTACK_CODES` are searched in the lower-cased file name without its suffixes
-    (``.gz`` and the one before it), followed by the name of the folder that holds the file.
+    The words of :data:`ATTACK_CODES` are searched in the lower-cased file name, followed by the
+    name of the folder that holds the file; no word is part of a suffix.
     """
     path = PurePath(path)
-    stem = path.name.lower().removesuffix(".gz").removesuffix(".csv")
-    text = f"{stem} {path.parent.name.lower()}"
+    text = f"{path.name.lower()} {path.parent.name.lower()}"
     return next((code for word, code in ATTACK_CODES.items() if word in text), 0)
 
 
@@ -98,29 +97,36 @@ def message_table(
     arbitration_id: np.ndarray,
     dlc: np.ndarray,
     payload: np.ndarray,
-    attack: np.ndarray,
+    attack: np.ndarray | None,
     code: int,
+    extended: np.ndarray | None = None,
+    channel: np.ndarray | None = None,
 ) -> pl.DataFrame:
-    """Canonical table of one channel from numpy columns.
+    """Canonical table from numpy columns.
 
     Args:
         time_ns: nanoseconds ``[N]``.
-        arbitration_id: ids ``[N]``; those above 0x7FF are extended.
+        arbitration_id: ids ``[N]``.
         dlc: payload length in bytes ``[N]``.
         payload: bytes ``[N, 8]``, 0 beyond ``dlc``.
-        attack: labels ``[N]``, boolean.
+        attack: labels ``[N]``, boolean; None where nothing is known, and then null in the table.
         code: attack code of the capture, given to attack rows only.
+        extended: which ids have 29 bits ``[N]``; by default those above 0x7FF.
+        channel: number of the bus ``[N]``; 0 by default.
     """
+    num = len(time_ns)
+    known = np.zeros(num, dtype=bool) if attack is None else attack.astype(bool)
+    unknown = pl.repeat(None, num, dtype=pl.Boolean, eager=True)
     return pl.DataFrame(
         {
             "time_ns": time_ns.astype(np.int64),
-            "channel": np.zeros(len(time_ns), dtype=np.uint8),
+            "channel": np.zeros(num, dtype=np.uint8) if channel is None else channel,
             "arbitration_id": arbitration_id.astype(np.uint32),
-            "extended": arbitration_id > MAX_STANDARD_ID,
+            "extended": arbitration_id > MAX_STANDARD_ID if extended is None else extended,
             "dlc": dlc.astype(np.uint8),
             "payload": pl.Series(np.ascontiguousarray(payload, dtype=np.uint8)),
-            "attack": attack.astype(bool),
-            "attack_type": np.where(attack, code, 0).astype(np.uint8),
+            "attack": unknown if attack is None else known,
+            "attack_type": np.where(known, code, 0).astype(np.uint8),
         },
         schema=dict(SCHEMA),
     )

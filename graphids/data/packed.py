@@ -9,7 +9,6 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import polars as pl
 import torch
 from safetensors import safe_open
@@ -17,17 +16,24 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch_geometric.data import Data
 
-from graphids.data.features import WindowArrays, window_graphs
+from graphids.data.graph_tensors import graph_tensors, offsets_of
 from graphids.data.vocabulary import Vocabulary
-from graphids.data.windows import Capture, check_window, window_labels, window_rows
+from graphids.data.windows import Capture, check_window
 
 _FORMAT = "graphids.packed.2"
-_CHUNK_MESSAGES = 32_768  # work arrays of a chunk stay in the cache, whatever the capture's length
+_OF_NODES = ("x", "node_id", "arbitration_id", "step")
+_OF_EDGES = ("edge_index", "edge_attr")
+_OFFSETS = ("node_offsets", "edge_offsets")
+_PYG_NAMES = {"step": "node_sequence_step"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class PackedGraphs:
-    """``G`` window graphs with ``V`` nodes and ``E`` edges in total."""
+    """``G`` graphs with ``V`` nodes and ``E`` edges in total.
+
+    A graph is one window, or a sequence of windows side by side (:mod:`graphids.data.sequences`),
+    whose labels, position and times are those of its last window.
+    """
 
     x: Tensor
     """Node features ``[V, 35]``, float32, in the order of ``NODE_FEATURES``."""
@@ -36,7 +42,7 @@ class PackedGraphs:
     arbitration_id: Tensor
     """Arbitration id of each node ``[V]``, int64, ascending inside a window."""
     edge_index: Tensor
-    """Source and target node of each edge, numbered inside its window ``[2, E]``, int64."""
+    """Source and target node of each edge, numbered inside its graph ``[2, E]``, int64."""
     edge_attr: Tensor
     """Edge features ``[E, 11]``, float32, in the order of ``EDGE_FEATURES``; order of messages."""
     node_offsets: Tensor
@@ -57,6 +63,12 @@ class PackedGraphs:
     """Time between the window's first and last message ``[G]``, int64, nanoseconds."""
     num_ids: int
     """Size of the vocabulary behind ``node_id``, the unknown id included."""
+    step: Tensor | None = None
+    """Position in its sequence of each node's window ``[V]``, int64; None where windows are alone.
+    """
+    covered_from: Tensor | None = None
+    """Row of the first message that each graph holds ``[G]``, int64; None where windows are alone.
+    """
 
     def __len__(self) -> int:
         return self.y.numel()
@@ -66,21 +78,16 @@ class PackedGraphs:
         if not -len(self) <= i < len(self):
             raise IndexError(f"graph {i} of {len(self)} packed graphs")
         i %= len(self)
-        nodes = slice(int(self.node_offsets[i]), int(self.node_offsets[i + 1]))
-        edges = slice(int(self.edge_offsets[i]), int(self.edge_offsets[i + 1]))
-        return Data(
-            x=self.x[nodes],
-            node_id=self.node_id[nodes],
-            arbitration_id=self.arbitration_id[nodes],
-            edge_index=self.edge_index[:, edges],
-            edge_attr=self.edge_attr[edges],
-            y=self.y[i : i + 1],
-            attack_type=self.attack_type[i : i + 1],
-            capture=self.capture[i : i + 1],
-            first_message=self.first_message[i : i + 1],
-            start_ns=self.start_ns[i : i + 1],
-            span_ns=self.span_ns[i : i + 1],
-        )
+        nodes = int(self.node_offsets[i]), int(self.node_offsets[i + 1])
+        edges = int(self.edge_offsets[i]), int(self.edge_offsets[i + 1])
+        spans = dict.fromkeys(_OF_NODES, nodes) | dict.fromkeys(_OF_EDGES, edges)
+        fields: dict[str, Tensor] = {}
+        for name, tensor in self.tensors().items():
+            if name not in _OFFSETS:
+                first, end = spans.get(name, (i, i + 1))
+                view = tensor.narrow(int(name == "edge_index"), first, end - first)
+                fields[_PYG_NAMES.get(name, name)] = view
+        return Data(**fields)
 
     @property
     def num_features(self) -> int:
@@ -108,7 +115,8 @@ class PackedGraphs:
         return sum(tensor.nbytes for tensor in self.tensors().values())
 
     def tensors(self) -> dict[str, Tensor]:
-        """Every tensor by its name."""
+        """Every tensor by its name; those that are None are left out."""
+        optional = {"step": self.step, "covered_from": self.covered_from}
         return {
             "x": self.x,
             "node_id": self.node_id,
@@ -123,7 +131,7 @@ class PackedGraphs:
             "first_message": self.first_message,
             "start_ns": self.start_ns,
             "span_ns": self.span_ns,
-        }
+        } | {name: tensor for name, tensor in optional.items() if tensor is not None}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], num_ids: int) -> PackedGraphs:
@@ -139,22 +147,14 @@ class PackedGraphs:
         """The graphs at ``index`` ``[n]`` (int64), in that order, copied."""
         nodes, node_offsets = ragged_rows(self.node_offsets, index)
         edges, edge_offsets = ragged_rows(self.edge_offsets, index)
-        return PackedGraphs(
-            x=self.x.index_select(0, nodes),
-            node_id=self.node_id.index_select(0, nodes),
-            arbitration_id=self.arbitration_id.index_select(0, nodes),
-            edge_index=self.edge_index.index_select(1, edges),
-            edge_attr=self.edge_attr.index_select(0, edges),
-            node_offsets=node_offsets,
-            edge_offsets=edge_offsets,
-            y=self.y.index_select(0, index),
-            attack_type=self.attack_type.index_select(0, index),
-            capture=self.capture.index_select(0, index),
-            first_message=self.first_message.index_select(0, index),
-            start_ns=self.start_ns.index_select(0, index),
-            span_ns=self.span_ns.index_select(0, index),
-            num_ids=self.num_ids,
-        )
+        rows = dict.fromkeys(_OF_NODES, nodes) | dict.fromkeys(_OF_EDGES, edges)
+        chosen = {
+            name: tensor.index_select(int(name == "edge_index"), rows.get(name, index))
+            for name, tensor in self.tensors().items()
+            if name not in _OFFSETS
+        }
+        offsets = {"node_offsets": node_offsets, "edge_offsets": edge_offsets}
+        return PackedGraphs.from_tensors(chosen | offsets, self.num_ids)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes one safetensors file."""
@@ -220,52 +220,9 @@ def build_graphs(
         ValueError: if window or stride cannot be cut.
     """
     check_window(window, stride)
-    capture = Capture.from_messages(messages)
-    y, attack_type = window_labels(capture, window, stride)
-    columns = (capture.time_ns, capture.arbitration_id, capture.payload)
-    time_ns, arbitration_id, payload = (window_rows(c, window, stride) for c in columns)
-    step = max(1, _CHUNK_MESSAGES // window)
-    chunks = [
-        window_graphs(time_ns[i : i + step], arbitration_id[i : i + step], payload[i : i + step])
-        for i in range(0, len(y), step)
-    ]
-    graphs = _join(chunks, y, attack_type, time_ns, stride)
+    tensors = graph_tensors(Capture.from_messages(messages), window, stride)
+    graphs = PackedGraphs.from_tensors(tensors, 0)
     return graphs.with_vocabulary(vocabulary or Vocabulary.from_ids(graphs.arbitration_id))
-
-
-def _join(
-    chunks: list[WindowArrays],
-    y: np.ndarray,
-    attack_type: np.ndarray,
-    time_ns: np.ndarray,
-    stride: int,
-) -> PackedGraphs:
-    """Packs the chunks of one capture, whose windows have the times ``[G, W]``.
-
-    ``node_id`` is left empty.
-    """
-    if not chunks:
-        chunks = [WindowArrays.empty()]
-    arbitration_id = torch.from_numpy(np.concatenate([c.arbitration_id for c in chunks]))
-    graphs = torch.arange(len(y))
-    # Copies: the columns are views into the times of the whole capture.
-    first, last = torch.from_numpy(time_ns[:, 0].copy()), torch.from_numpy(time_ns[:, -1].copy())
-    return PackedGraphs(
-        x=torch.from_numpy(np.concatenate([c.x for c in chunks])),
-        node_id=arbitration_id,
-        arbitration_id=arbitration_id,
-        edge_index=torch.from_numpy(np.concatenate([c.edge_index for c in chunks], axis=1)),
-        edge_attr=torch.from_numpy(np.concatenate([c.edge_attr for c in chunks])),
-        node_offsets=_offsets([torch.from_numpy(c.num_nodes) for c in chunks]),
-        edge_offsets=torch.arange(len(y) + 1) * (time_ns.shape[1] - 1),
-        y=torch.from_numpy(y),
-        attack_type=torch.from_numpy(attack_type),
-        capture=torch.zeros_like(graphs),
-        first_message=graphs * stride,
-        start_ns=first - first[:1],
-        span_ns=last - first,
-        num_ids=0,
-    )
 
 
 def concatenate(
@@ -278,10 +235,12 @@ def concatenate(
         vocabulary: indices of arbitration ids; by default those of all parts together.
 
     Raises:
-        ValueError: if there is no part.
+        ValueError: if there is no part, or if some are sequences and others are not.
     """
     if not parts:
         raise ValueError("nothing to concatenate: give at least one PackedGraphs")
+    if len({frozenset(part.tensors()) for part in parts}) > 1:
+        raise ValueError("sequences and single windows cannot be concatenated; join them first")
     first_capture = 0
     captures = []
     for part in parts:
@@ -291,14 +250,9 @@ def concatenate(
         name: torch.cat([part.tensors()[name] for part in parts], dim=int(name == "edge_index"))
         for name in parts[0].tensors()
     } | {
-        "node_offsets": _offsets([part.num_nodes for part in parts]),
-        "edge_offsets": _offsets([part.num_edges for part in parts]),
+        "node_offsets": offsets_of([part.num_nodes for part in parts]),
+        "edge_offsets": offsets_of([part.num_edges for part in parts]),
         "capture": torch.cat(captures),
     }
     graphs = PackedGraphs.from_tensors(tensors, 0)
     return graphs.with_vocabulary(vocabulary or Vocabulary.from_ids(graphs.arbitration_id))
-
-
-def _offsets(counts: Sequence[Tensor]) -> Tensor:
-    """Where each segment begins, and the end ``[n + 1]``, from the lengths of all ``[n]``."""
-    return torch.cat((torch.zeros(1, dtype=torch.int64), *counts)).cumsum(0)

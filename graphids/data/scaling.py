@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -113,5 +114,18 @@ def _mean_std(values: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
     return mean, (squares / rows.numel()).sqrt()
 
 
-ESTIMATORS: Mapping[str, Estimator] = {"z": _mean_std}
+def _median_iqr(values: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Median and interquartile range ``[F]`` of ``values`` ``[N, F]`` at ``rows``.
+
+    Quartiles lie between two values in proportion, as numpy's do by default.
+    """
+    quartiles = [
+        np.quantile(column.index_select(0, rows).double().numpy(), (0.25, 0.5, 0.75))
+        for column in values.unbind(1)
+    ]
+    low, median, high = torch.from_numpy(np.stack(quartiles, axis=1))
+    return median, high - low
+
+
+ESTIMATORS: Mapping[str, Estimator] = {"z": _mean_std, "robust": _median_iqr}
 """Centre and spread by the scaler's name."""

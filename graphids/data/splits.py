@@ -29,17 +29,31 @@ class Part(IntEnum):
     EMBARGO = 3
 
 
-def split(graphs: PackedGraphs, reach: int) -> Tensor:
+def split(graphs: PackedGraphs, reach: int, *, unit: int = 1) -> Tensor:
     """Part of every window ``[G]``, int64, values of ``Part``.
+
+    Windows of a capture that start in the same ``unit`` messages go to one part and count as one,
+    which is an attack where any of them is.
 
     Args:
         graphs: windows of training captures, those of a capture together and in order of time.
-        reach: how many windows before a window share messages with it (``windows.overlap_reach``).
+        reach: how many units before a unit share messages with it: ``windows.overlap_reach``,
+            ``sequences.sequence_reach`` or ``multi_scale.scales_reach``.
+        unit: messages of a unit: with 1 each window by itself; the stride for windows of several
+            lengths.
+
+    Raises:
+        ValueError: if ``reach`` is negative or ``unit`` below 1.
     """
-    embargo = max(1, reach)
-    _, sizes = graphs.capture.unique_consecutive(return_counts=True)
-    blocks = [split_capture(y, embargo) for y in graphs.y.split(sizes.tolist())]
-    return torch.cat(blocks) if blocks else torch.empty(0, dtype=torch.int64)
+    if reach < 0 or unit < 1:
+        raise ValueError(f"reach must be at least 0 and unit 1 (got {reach} and {unit})")
+    key = torch.stack((graphs.capture, graphs.first_message // unit))
+    units, member = key.unique_consecutive(dim=1, return_inverse=True)
+    y = torch.zeros(units.shape[1], dtype=torch.int64)
+    y.scatter_reduce_(0, member, graphs.y, "amax")
+    _, sizes = units[0].unique_consecutive(return_counts=True)
+    blocks = [split_capture(block, max(1, reach)) for block in y.split(sizes.tolist())]
+    return torch.cat(blocks)[member] if blocks else member
 
 
 def split_capture(y: Tensor, embargo: int) -> Tensor:
@@ -81,9 +95,10 @@ def _block_start(y: Tensor, length: int) -> int:
 
 
 def audit(graphs: PackedGraphs, part: Tensor) -> dict[str, dict[str, int]]:
-    """What two parts share: windows, and messages that windows of both hold. All must be 0.
+    """What two parts share: windows, and messages that graphs of both hold. All must be 0.
 
-    Read from the rows that the windows really hold, not from the rule that split them.
+    Read from the rows that the graphs really hold, not from the rule that split them: a sequence
+    holds those from the first of its first window to the last of its last one.
 
     Returns:
         ``{"train-stop": {"windows": 0, "messages": 0}, ...}`` for each pair of parts in use.
@@ -93,17 +108,48 @@ def audit(graphs: PackedGraphs, part: Tensor) -> dict[str, dict[str, int]]:
         f"{a.name}-{b.name}".lower(): {"windows": 0, "messages": 0}
         for a, b in combinations(used, 2)
     }
+    rows = _rows(graphs)
     for capture in graphs.capture.unique().tolist():
         inside = graphs.capture == capture
-        first = graphs.first_message[inside]
-        end = first + graphs.num_edges[inside] + 1
+        first, end = rows[:, inside]
         members = part[inside]
         covered = {p: _covered(first[members == p], end[members == p], end.max()) for p in used}
         for a, b in combinations(used, 2):
             both = shared[f"{a.name}-{b.name}".lower()]
             both["messages"] += int((covered[a] & covered[b]).sum())
-            both["windows"] += int(torch.isin(first[members == a], first[members == b]).sum())
+            targets = graphs.first_message[inside]
+            both["windows"] += int(torch.isin(targets[members == a], targets[members == b]).sum())
     return shared
+
+
+def source_boundaries(graphs: PackedGraphs, window_stride: int) -> int:
+    """Graphs whose windows are not consecutive windows of one capture. Must be 0.
+
+    A single window never crosses into another capture, since captures are cut one by one.
+
+    Args:
+        graphs: single windows or sequences.
+        window_stride: messages between the starts of two windows.
+    """
+    if graphs.covered_from is None:
+        return 0
+    expected = (_num_steps(graphs) - 1) * window_stride
+    return int((graphs.first_message - graphs.covered_from != expected).sum())
+
+
+def _num_steps(graphs: PackedGraphs) -> Tensor:
+    """Windows of each graph ``[G]``."""
+    if graphs.step is None:
+        return torch.ones_like(graphs.y)
+    return graphs.step[graphs.node_offsets[1:] - 1] + 1
+
+
+def _rows(graphs: PackedGraphs) -> Tensor:
+    """First row of each graph in its capture, and the row after its last ``[2, G]``."""
+    first = graphs.first_message if graphs.covered_from is None else graphs.covered_from
+    # Windows of a graph are equally long, and each has one message more than edges.
+    window = graphs.num_edges // _num_steps(graphs) + 1
+    return torch.stack((first, graphs.first_message + window))
 
 
 def _covered(first: Tensor, end: Tensor, num_messages: Tensor) -> Tensor:

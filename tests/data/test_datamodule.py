@@ -56,6 +56,41 @@ def test_benign_only_filters_training_alone() -> None:
     assert seen(data.val_dataloader()) == where(PART == Part.STOP)
 
 
+def test_an_index_restricts_training_alone() -> None:
+    chosen = torch.tensor(where((PART == Part.TRAIN) & (TRAIN.y == 0))[::3])
+    for benign_only in (False, True):
+        data = GraphDataModule(TRAIN, PART, TESTS, Budget(), 0, benign_only, index=chosen)
+        assert sorted(seen(data.train_dataloader())) == chosen.tolist()
+        whole = module(benign_only=benign_only)
+        for name in ("val_dataloader", "calibration_dataloader", "train_eval_dataloader"):
+            assert seen(getattr(data, name)()) == seen(getattr(whole, name)())
+
+
+def test_an_index_outside_training_is_refused() -> None:
+    stop, attack = where(PART == Part.STOP)[0], where((PART == Part.TRAIN) & (TRAIN.y == 1))[0]
+    for index, benign_only, word in (
+        ([stop, attack], False, f"1 positions that are no training window, the first {stop}"),
+        ([attack], True, "no benign training window"),
+        ([-1], False, "the first -1"),
+        ([attack, attack], False, "a window twice"),
+        ([True], False, "index must be int64"),
+        ([], False, "no training window"),
+    ):
+        given = torch.tensor(index, dtype=None if index else torch.int64)
+        with pytest.raises(ValueError, match=word):
+            GraphDataModule(TRAIN, PART, TESTS, Budget(), 0, benign_only, index=given)
+
+
+def test_d34_a_test_window_beyond_the_budget_is_an_error() -> None:
+    """D-34: evaluation leaves no window out, and says so before it scores any."""
+    limit = max(int(graphs.num_nodes.max()) for graphs in TESTS.values())
+    small = TRAIN.num_nodes < limit
+    train, part = TRAIN.select(small.nonzero().flatten()), PART[small]
+    data = GraphDataModule(train, part, TESTS, Budget(nodes=limit - 1, edges=400), 0)
+    with pytest.raises(ValueError, match=f"has {limit} nodes.*none is skipped"):
+        data.test_dataloader()
+
+
 def test_sizes_and_names_that_models_rely_on() -> None:
     data = module()
     assert (data.num_ids, data.in_channels, data.num_classes) == (VOCABULARY.num_ids, 35, 2)

@@ -60,10 +60,29 @@ def test_a_folder_of_the_layout_is_a_dataset(root):
     assert {subset: names(captures) for subset, captures in dataset.tests.items()} == {
         KNOWN: [f"{KNOWN}/rpm-1.csv"]
     }
-    assert dataset.notes == ()
+    assert dataset.notes == (
+        f"mine: {KNOWN}/notes.txt does not begin as a log does and is left out",
+    )
     assert [capture.attack for capture in dataset.train] == [0, 1, 3]
     assert dataset.train[2].read()["attack_type"].to_list() == [3]
     assert pickle.loads(pickle.dumps(dataset)) == dataset
+
+
+def test_logs_of_other_dialects_and_endings_are_captures(root):
+    row = b"1.5,0316,1,05,T\n"
+    put(root, f"{KNOWN}/b-DoS.log", row)
+    put(root, f"{KNOWN}/c-DoS.LOG.gz", gzip.compress(row * 2))
+    put(root, f"{KNOWN}/d-DoS.txt", row * 3)
+    put(root, f"{KNOWN}/e-DoS.txt.gz", gzip.compress(row * 4))
+    put(root, f"{KNOWN}/empty.txt", b"")
+    put(root, f"{KNOWN}/drive.md", row)
+    dataset = open_dataset("mine", root)
+    captures = dataset.tests[KNOWN]
+    assert [name[len(KNOWN) + 1 :] for name in names(captures)] == [
+        "b-DoS.log", "c-DoS.LOG.gz", "d-DoS.txt", "e-DoS.txt.gz", "rpm-1.csv"
+    ]  # fmt: skip
+    assert [c.read()["attack_type"].to_list() for c in captures[:2]] == [[1], [1, 1]]
+    assert [note.split()[1] for note in dataset.notes] == [f"{KNOWN}/empty.txt"]
 
 
 def test_digest_follows_content_and_names_only(root):

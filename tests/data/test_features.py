@@ -126,12 +126,12 @@ def test_graphs_do_not_depend_on_how_the_capture_is_chunked(
 ) -> None:
     messages = random_messages(np.random.default_rng(5), 3000)
     whole = build_graphs(messages, 50, 20).tensors()
-    monkeypatch.setattr("graphids.data.packed._CHUNK_MESSAGES", 170)
+    monkeypatch.setattr("graphids.data.graph_tensors._CHUNK_MESSAGES", 170)
     for name, tensor in build_graphs(messages, 50, 20).tensors().items():
         torch.testing.assert_close(tensor, whole[name], rtol=1e-6, atol=1e-9)
 
 
-def test_self_loops_are_no_neighbours_d41() -> None:
+def test_d41_self_loops_are_no_neighbours() -> None:
     """D-41: repeated ids must not close triangles nor count as neighbours."""
     path = of_one_window([1, 1, 2, 2, 3, 3])
     assert column(path, "clustering_coeff") == [0, 0, 0]
@@ -141,7 +141,7 @@ def test_self_loops_are_no_neighbours_d41() -> None:
     assert column(triangle, "out_degree") == [2, 1, 1]
 
 
-def test_first_half_is_a_position_in_the_window_d20() -> None:
+def test_d20_first_half_is_a_position_in_the_window() -> None:
     """D-20: with overlapping windows the row number says nothing about the half."""
     messages = random_messages(np.random.default_rng(0), 130, ids=1)
     graphs = build_graphs(messages, window=100, stride=30)

@@ -53,6 +53,7 @@ def test_a_batch_equals_what_pyg_makes_of_the_same_graphs(
         return
     theirs = asdict(as_graph_batch(Batch.from_data_list([graphs[i] for i in index])))
     assert theirs.pop("graph_index").tolist() == list(range(len(index)))
+    assert theirs.pop("step") is ours.step is None
     assert all(torch.equal(theirs[name], asdict(ours)[name]) for name in theirs)
 
 
@@ -78,7 +79,7 @@ def test_batches_are_as_full_as_the_budget_allows() -> None:
         )
 
 
-def test_order_and_composition_change_each_epoch_d33() -> None:
+def test_d33_order_and_composition_change_each_epoch() -> None:
     """D-33: neither the order nor which graphs share a batch is frozen, nor are sizes alike."""
     loader = shuffling()
     first, second = epoch(loader), epoch(loader)
@@ -121,7 +122,7 @@ def test_asking_for_the_length_changes_no_epoch() -> None:
         assert epoch(asked) == epoch(silent)
 
 
-def test_a_graph_beyond_the_budget_is_an_error_not_skipped_d34() -> None:
+def test_d34_a_graph_beyond_the_budget_is_an_error_not_skipped() -> None:
     """D-34: metrics over a subset of the graphs are no metrics."""
     big = int(GRAPHS.num_nodes.argmax())
     limit = int(GRAPHS.num_nodes.max()) - 1

@@ -46,7 +46,7 @@ def test_an_attack_free_capture_is_validated_on_its_end() -> None:
     assert runs(split_capture(labels(100), 1)) == [(T, 79), (E, 1), (S, 10), (E, 1), (C, 9)]
 
 
-def test_the_latest_block_with_enough_attacks_validates_and_later_windows_train_d15() -> None:
+def test_d15_the_latest_block_with_enough_attacks_validates_and_later_windows_train() -> None:
     """D-15: windows after the validation block are training windows."""
     y = labels(100, range(40, 60))
     assert runs(split_capture(y, 1)) == [(T, 57), (E, 1), (S, 10), (E, 1), (C, 9), (E, 1), (T, 21)]
@@ -131,6 +131,12 @@ def test_the_audit_finds_what_a_random_split_shares() -> None:
         assert shared[f"{a.name}-{b.name}".lower()] == {"windows": 0, "messages": len(both)}
     twice = graphs.select(torch.tensor([0, 0]))
     assert audit(twice, torch.tensor([T, C]))["train-calibration"] == {"windows": 1, "messages": 20}
+
+
+def test_settings_of_a_split_are_named_where_they_are_wrong() -> None:
+    for reach, unit in ((-1, 1), (0, 0)):
+        with pytest.raises(ValueError, match="reach must be at least 0 and unit 1"):
+            split(random_graphs(0, 20), reach, unit=unit)
 
 
 def test_captures_are_split_one_by_one() -> None:

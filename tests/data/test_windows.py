@@ -60,7 +60,7 @@ def test_sorting_by_time_keeps_the_order_of_equal_times() -> None:
     assert capture.payload.tolist() == expected["payload"].to_list()
 
 
-def test_labels_come_from_attack_messages_alone_d19() -> None:
+def test_d19_labels_come_from_attack_messages_alone() -> None:
     """D-19: a code on benign rows of an attack file must not reach benign windows."""
     attack = np.zeros(40, dtype=bool)
     attack[[11, 12, 13, 25]] = True
@@ -79,8 +79,15 @@ def test_a_message_without_label_counts_as_benign() -> None:
     assert build_graphs(table, window=10, stride=10).y.tolist() == [0, 0]
 
 
-def test_windows_never_hold_two_captures_d14_d16() -> None:
-    """D-14, D-16: captures whose times interleave are windowed apart, tails are not joined."""
+def test_d32_windows_stay_in_the_order_of_time_and_none_is_dropped() -> None:
+    """D-32: graphs sorted by size lose the largest ones where a number of them is taken."""
+    graphs = build_graphs(random_messages(np.random.default_rng(3), 2000, ids=40), 50, 30)
+    assert graphs.first_message.tolist() == list(range(0, 2000 - 50 + 1, 30))
+    assert bool((graphs.num_nodes.diff() < 0).any())
+
+
+def test_d14_windows_never_hold_two_captures() -> None:
+    """D-14: captures whose times interleave are windowed apart, tails are not joined."""
     a, b = messages(150), messages(170)
     graphs = concatenate([build_graphs(a), build_graphs(b), build_graphs(a[:60]), build_graphs(b)])
     assert graphs.capture.tolist() == [0, 1, 3]
