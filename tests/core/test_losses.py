@@ -6,9 +6,24 @@ import math
 
 import pytest
 import torch
+from model_samples import part, random_graphs
+from torch import nn
 from torch.nn import functional
 
-from graphids.core.losses import LOSSES, VGAETaskLoss, build_loss
+from graphids.core.batch import GraphBatch
+from graphids.core.losses import (
+    LOSSES,
+    CurriculumLoss,
+    FeatureDistillation,
+    LinearRamp,
+    RunningLoss,
+    SoftLabelDistillation,
+    VGAETaskLoss,
+    WindowLoss,
+    build_loss,
+    describe_loss,
+    loss_name,
+)
 from graphids.core.losses.autoencoder import gaussian_divergence, neighbour_mean
 from graphids.core.models import VGAE
 
@@ -71,6 +86,85 @@ def test_a_requested_loss_is_the_one_that_is_built() -> None:
         build_loss("ce", reduction="avg")
 
 
+def wrapped(kind: str) -> WindowLoss:
+    """Wrappers around the loss whose mean divides by something else than the windows."""
+
+    def teacher(graph: GraphBatch) -> torch.Tensor:
+        return torch.randn(60, 2, generator=torch.Generator().manual_seed(3))[graph.graph_index]
+
+    def curriculum(base: nn.Module) -> CurriculumLoss:
+        everything = torch.ones(60, dtype=torch.bool)
+        return CurriculumLoss(base, torch.arange(60), everything, LinearRamp())
+
+    return {
+        "sum": lambda: SoftLabelDistillation(build_loss("weighted_ce", reduction="sum"), teacher),
+        "soft": lambda: SoftLabelDistillation(build_loss("weighted_ce"), teacher),
+        "curriculum": lambda: curriculum(build_loss("weighted_ce", reduction="none")),
+        "curriculum(soft)": lambda: curriculum(
+            SoftLabelDistillation(build_loss("weighted_ce", reduction="none"), teacher)
+        ),
+        "soft(curriculum)": lambda: SoftLabelDistillation(
+            curriculum(build_loss("weighted_ce", reduction="none")), teacher
+        ),
+    }[kind]()
+
+
+KINDS = ["sum", "soft", "curriculum", "curriculum(soft)", "soft(curriculum)"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_running_loss_of_a_wrapper_is_that_of_all_windows(kind: str) -> None:
+    batch = random_graphs(40, seed=4)
+    logits = torch.randn(40, 2, generator=torch.Generator().manual_seed(5))
+    loss_fn = wrapped(kind).eval()
+    whole = loss_fn(logits, batch.y, graph=batch)
+    running = RunningLoss(loss_fn)
+    unequal = torch.tensor([0] * 3 + [1] * 25 + [2] * 12)[torch.argsort(batch.y)]
+    for number in range(3):
+        keep = unequal == number
+        found = part(batch, keep)
+        running.add(loss_fn(logits[keep], found.y, graph=found), found.y)
+    assert running.value().item() == pytest.approx(whole.item(), rel=1e-6)
+
+
+def test_the_running_loss_of_a_curriculum_in_training_is_that_of_the_windows_that_count() -> None:
+    batch = random_graphs(40, seed=4)
+    logits = torch.randn(40, 2, generator=torch.Generator().manual_seed(5))
+    loss_fn = wrapped("curriculum(soft)")
+    whole = loss_fn(logits, batch.y, graph=batch)
+    running = RunningLoss(loss_fn)
+    for keep in (batch.graph_index % 3 == 0, batch.graph_index % 3 > 0):
+        found = part(batch, keep)
+        running.add(loss_fn(logits[keep], found.y, graph=found), found.y)
+    assert running.value().item() == pytest.approx(whole.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_wrapped_loss_is_described_by_its_base(kind: str) -> None:
+    loss_fn = wrapped(kind)
+    built = build_loss(**describe_loss(loss_fn))
+    assert loss_name(built) == "WeightedCrossEntropy"
+    assert built.reduction == loss_fn.reduction
+
+
+def test_a_foreign_base_has_no_description() -> None:
+    class Own(WindowLoss):
+        """A class of one's own."""
+
+    assert describe_loss(SoftLabelDistillation(Own("mean"), lambda graph: graph.x)) is None
+    with pytest.raises(TypeError, match="wrapped loss must be a WindowLoss"):
+        SoftLabelDistillation(torch.nn.CrossEntropyLoss(), lambda graph: graph.x)
+
+
+def test_the_name_of_a_loss_tells_every_wrapper() -> None:
+    assert loss_name(build_loss("focal")) == "FocalLoss"
+    found = loss_name(wrapped("curriculum(soft)"))
+    assert found == "CurriculumLoss(SoftLabelDistillation(WeightedCrossEntropy))"
+    student = FeatureDistillation(VGAETaskLoss(kl_weight=0.5), lambda graph: graph, 64, 128)
+    assert loss_name(student) == "FeatureDistillation(VGAETaskLoss)"
+    assert describe_loss(student) == describe_loss(VGAETaskLoss(kl_weight=0.5))
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_neighbourhood_divergence_is_never_negative(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
@@ -125,8 +219,9 @@ def test_ids_are_judged_on_masked_nodes_alone(make_batch) -> None:
     mask = torch.zeros(batch.num_nodes, dtype=torch.bool)
     mask[::5] = True
     loss = VGAETaskLoss()
-    whole = loss(model(batch, mask), batch, mask)
-    alone = loss(model.net(batch, mask, masked_ids_only=True), batch, mask)
+    outputs = model(batch, mask)
+    whole = loss(outputs, batch, mask)
+    alone = loss(outputs._replace(canid_logits=outputs.canid_logits[mask]), batch, mask)
     assert torch.allclose(whole, alone)
     nothing = torch.zeros_like(mask)
     loss(model(batch, nothing), batch, nothing)

@@ -61,7 +61,39 @@ def gaussian_divergence(predicted: Tensor, actual: Tensor) -> Tensor:
     return 0.5 * (log_ratio - predicted.shape[1] + whitened.square().sum() + shift.square().sum())
 
 
-class VGAETaskLoss(nn.Module):
+class AutoencoderLoss(nn.Module):
+    """A loss of what an autoencoder says of a batch."""
+
+    def forward(
+        self,
+        outputs: VGAEOutputs,
+        batch: GraphBatch,
+        mask: Tensor | None = None,
+        mu: Tensor | None = None,
+    ) -> Tensor:
+        """Loss ``[]`` of the outputs for ``batch``.
+
+        Args:
+            outputs: What the model said, of masked features where ``mask`` is given.
+            batch: The unmasked graphs.
+            mask: True where a node was hidden ``[V]``.
+            mu: Mean latent of each node ``[V, L]``, for a loss that reads it.
+
+        Raises:
+            FloatingPointError: The loss is not finite; names each component's value.
+        """
+        raise NotImplementedError
+
+    def components(self) -> dict[str, Tensor]:
+        """The parts of the last call by name, detached ``[]``."""
+        raise NotImplementedError
+
+    def settings(self) -> dict[str, object]:
+        """Plain values from which the constructor makes this loss again."""
+        raise NotImplementedError
+
+
+class VGAETaskLoss(AutoencoderLoss):
     """Reconstruction plus weighted id, neighbourhood, divergence and edge terms.
 
     The last value of each term stays readable as ``last_recon``, ``last_canid``, ``last_nbr``,
@@ -84,7 +116,11 @@ class VGAETaskLoss(nn.Module):
         self.last_recon = self.last_canid = self.last_nbr = self.last_kl = self.last_edge = zero
 
     def forward(
-        self, outputs: VGAEOutputs, batch: GraphBatch, mask: Tensor | None = None
+        self,
+        outputs: VGAEOutputs,
+        batch: GraphBatch,
+        mask: Tensor | None = None,
+        mu: Tensor | None = None,
     ) -> Tensor:
         """Loss ``[]`` of the outputs for ``batch``.
 
@@ -92,6 +128,7 @@ class VGAETaskLoss(nn.Module):
             outputs: What the model said, of masked features where ``mask`` is given.
             batch: The unmasked graphs.
             mask: True where a node was hidden ``[V]``; ids are then judged on these nodes alone.
+            mu: Not read: the terms are those of the sampled latent.
 
         Raises:
             FloatingPointError: The sum is not finite; names each term's value.

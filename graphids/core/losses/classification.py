@@ -1,6 +1,7 @@
 """Losses of window classifiers: cross-entropy, weighted cross-entropy, focal loss.
 
-All are called as ``loss_fn(logits, y, graph=batch)``; these three do not read the graph.
+All are called as ``loss_fn(logits, y, graph=batch)``; these three do not read the graph, the losses
+that wrap them do.
 """
 
 from __future__ import annotations
@@ -30,13 +31,48 @@ class WindowLoss(nn.Module):
         super().__init__()
         self.reduction = _checked(reduction)
 
+    def reduced(self, losses: Tensor) -> Tensor:
+        """``losses [G]`` of the windows as ``reduction`` has it: ``[]``, or ``[G]`` with none."""
+        if self.reduction == "mean":
+            return losses.mean()
+        return losses.sum() if self.reduction == "sum" else losses
+
     def batch_weight(self, y: Tensor) -> Tensor:
         """What the mean over windows of the classes ``y [G]`` divides by ``[]``."""
         return torch.tensor(float(y.numel()), device=y.device)
 
+    def terms(self, loss: Tensor, y: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Summands of ``loss []``, the mean that the last call gave for ``y [G]``.
+
+        Returns:
+            Value ``[]`` of each summand and what its mean divided by ``[]``; always equally many.
+        """
+        return [(loss, self.batch_weight(y))]
+
+    def set_epoch(self, epoch: int) -> None:
+        """Tells the loss that training epoch ``epoch`` begins, counted from 0; most do not care."""
+
+    def components(self) -> dict[str, Tensor]:
+        """The parts of the last call by name, detached ``[]``; empty for a loss without parts."""
+        return {}
+
     def settings(self) -> dict[str, object]:
         """Plain values from which the constructor makes this loss again."""
         return {"reduction": self.reduction}
+
+
+def as_window_loss(base: nn.Module) -> WindowLoss:
+    """``base``, for a loss that wraps it.
+
+    Raises:
+        TypeError: It is no ``WindowLoss``.
+    """
+    if not isinstance(base, WindowLoss):
+        raise TypeError(
+            f"the wrapped loss must be a WindowLoss, whose reduction is known "
+            f"(got {type(base).__name__}); take one from build_loss or derive from WindowLoss"
+        )
+    return base
 
 
 class CrossEntropy(WindowLoss):
@@ -98,7 +134,4 @@ class FocalLoss(WindowLoss):
         # 1 - exp(-ce) loses every digit of a confident window; expm1 keeps them. A power below 1
         # has no finite slope at 0, where a saturated window stands.
         doubt = (-torch.expm1(-entropy)).clamp(min=torch.finfo(entropy.dtype).tiny)
-        loss = doubt**self.gamma * entropy
-        if self.reduction == "mean":
-            return loss.mean()
-        return loss.sum() if self.reduction == "sum" else loss
+        return self.reduced(doubt**self.gamma * entropy)
