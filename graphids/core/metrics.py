@@ -68,6 +68,26 @@ def auroc(scores: ArrayLike, labels: ArrayLike) -> float | None:
     return float(area / (num_attacks * num_benign))
 
 
+def separation(scores: ArrayLike, labels: ArrayLike) -> float | None:
+    """How far apart the classes lie, in standard deviations: d' of signal detection theory.
+
+    ``(mean of attacks - mean of benign) / sqrt((variance of attacks + variance of benign) / 2)``,
+    of the log-odds where all scores are probabilities. Unlike a ranking it goes on growing when no
+    window is misplaced any more. None without both classes, or where neither class varies.
+    """
+    values, attacks = checked(scores, labels)
+    if attacks.all() or not attacks.any():
+        return None
+    if values.min() >= 0.0 and values.max() <= 1.0:
+        # Beyond this a probability is 1 to the last digit, and its odds would be infinite.
+        eps = np.finfo(np.float64).eps
+        values = np.log(values.clip(min=eps)) - np.log((1.0 - values).clip(min=eps))
+    spread = np.sqrt((values[attacks].var() + values[~attacks].var()) / 2.0)
+    if spread == 0.0:
+        return None
+    return float((values[attacks].mean() - values[~attacks].mean()) / spread)
+
+
 def average_precision(scores: ArrayLike, labels: ArrayLike) -> float | None:
     """Precision averaged over the steps of recall, not interpolated; none without both classes."""
     values, attacks = checked(scores, labels)

@@ -24,9 +24,14 @@ class Threshold:
     value: float
     """Decision is ``score >= value``."""
     rule: str
-    """``max_f1``, ``youden``, ``benign_quantile`` or ``lowest_score``."""
+    """``max_f1``, ``youden``, ``benign_quantile``, ``lowest_score`` or ``fixed``."""
     note: str = ""
     """Why the rule differs from the one that was asked for; empty where it does not."""
+
+
+def fixed_threshold(value: float) -> Threshold:
+    """A threshold that a detector has by its definition: nothing is chosen."""
+    return Threshold(value=value, rule="fixed")
 
 
 def max_f1_threshold(scores: ArrayLike, labels: ArrayLike) -> Threshold:

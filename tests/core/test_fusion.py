@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+from typing import get_args
+
 import pytest
 import torch
 from model_samples import ORDER, Batches, Metrics, quiet_trainer, states
@@ -16,7 +19,12 @@ from graphids.core.models import (
     build_mlp_body,
     flatten_features,
 )
-from graphids.core.models.fusion import FusionModuleBase
+from graphids.core.models.fusion import (
+    FusionConfig,
+    FusionModuleBase,
+    MoEFusionConfig,
+    MoEFusionModule,
+)
 
 
 def test_the_state_has_eighteen_columns_in_lexicographic_order() -> None:
@@ -74,9 +82,11 @@ def test_a_state_of_another_width_is_named() -> None:
         MLPFusionModule(state_dim=15).forward_scores(states())
 
 
-@pytest.mark.parametrize("config", [MLPFusionConfig(lr=1e-2), WeightedAvgConfig(lr=0.1)])
+@pytest.mark.parametrize(
+    "config", [MLPFusionConfig(lr=1e-2), WeightedAvgConfig(lr=0.1), MoEFusionConfig(lr=1e-2)]
+)
 def test_canary_training_lowers_the_loss_and_ranks_attacks_first(
-    config: MLPFusionConfig | WeightedAvgConfig,
+    config: MLPFusionConfig | WeightedAvgConfig | MoEFusionConfig,
 ) -> None:
     torch.manual_seed(0)
     train, unseen = states(), states(seed=5)
@@ -100,7 +110,9 @@ class Dropping(FusionModuleBase):
         return torch.dropout(td["gat", "probs"][:, 1], 0.5, self.training)
 
 
-@pytest.mark.parametrize("head", [MLPFusionModule(), WeightedAvgModule(), Dropping(18)])
+@pytest.mark.parametrize(
+    "head", [MLPFusionModule(), WeightedAvgModule(), MoEFusionModule(), Dropping(18)]
+)
 def test_scores_of_a_fresh_head_repeat(head: FusionModuleBase) -> None:
     td = states()
     first = head.predict_scores(td)
@@ -110,10 +122,11 @@ def test_scores_of_a_fresh_head_repeat(head: FusionModuleBase) -> None:
 
 
 def test_confident_windows_do_not_tie() -> None:
-    head = MLPFusionModule()
+    torch.manual_seed(0)
+    head, td = MLPFusionModule(), states(20)
+    head.fit_features(td)
     with torch.no_grad():
         head.net[-1].bias.fill_(25.0)
-    td = states(20)
     with torch.no_grad():
         assert head.eval().predict_scores(td).unique().numel() == 20
         assert torch.allclose(head(td).sum(-1), torch.ones(20))
@@ -136,6 +149,43 @@ def test_the_body_has_no_head() -> None:
         "Dropout",
     ] * 3
     assert body(torch.randn(4, 18)).shape == (4, 32)
+
+
+def changed(value: object) -> object:
+    """Another valid value of a setting."""
+    match value:
+        case bool():
+            return not value
+        case int():
+            return value + 1
+        case float():
+            return value * 0.9
+        case str():
+            return "minimal"
+    return (7,)
+
+
+@pytest.mark.parametrize("config_class", get_args(FusionConfig))
+def test_every_setting_reaches_the_head(config_class: type[MoEFusionConfig]) -> None:
+    settings = {field.name: changed(field.default) for field in fields(config_class)}
+    found = dict(config_class(**settings).build(9).hparams)
+    assert found["state_dim"] == 9
+    if "reward" in settings:
+        found["reward"] = found["reward_kwargs"]["kind"]
+    for name, value in settings.items():
+        assert found[name] == (list(value) if isinstance(value, tuple) else value)
+
+
+def test_diagnostics_give_alpha_and_nothing_where_nothing_is_told() -> None:
+    assert WeightedAvgModule().diagnostics(states()) == {"alpha": 0.5}
+    assert MLPFusionModule().diagnostics(states()) == {}
+
+
+def test_a_threshold_from_validation_replaces_the_setting() -> None:
+    head = MLPFusionModule(decision_threshold=0.3)
+    assert head.decision_threshold == 0.3
+    head.test_threshold = 0.7
+    assert head.decision_threshold == 0.7
 
 
 @pytest.mark.parametrize("head", [FusionModuleBase(3)])

@@ -1,4 +1,4 @@
-"""The classifier: its sizes, options, determinism, and that it learns what it is shown."""
+"""The classifier: building, determinism, and that it learns what it is shown."""
 
 from __future__ import annotations
 
@@ -18,58 +18,6 @@ from graphids.core.models.evaluation import adam
 from graphids.core.models.supervised.jumping import LayerAttention
 
 SIZES = {"num_ids": 20, "in_channels": 35}
-
-
-@pytest.mark.parametrize(("scale", "parameters"), [("small", 200_707), ("large", 9_529_923)])
-def test_sizes_of_the_scales(scale: str, parameters: int) -> None:
-    model = GAT(num_ids=100, in_channels=35, scale=scale)
-    assert sum(p.numel() for p in model.parameters()) == parameters
-
-
-def test_an_unknown_scale_falls_back() -> None:
-    model = GAT(**SIZES, scale="medium")
-    assert len(model.net.convs) == 3
-    assert model.net.jump.att.in_features == 2 * (3 * 48 * 8 // 2)
-
-
-@pytest.mark.parametrize("conv", ["gat", "gatv2"])
-@pytest.mark.parametrize("pooling", ["mean", "multi"])
-def test_every_option_trains(
-    conv: str, pooling: str, make_batch: Callable[..., GraphBatch]
-) -> None:
-    batch = make_batch()
-    model = GATConfig(conv=conv, pooling=pooling, proj_dim=8).build(**SIZES)
-    loss, logits = model.compute_loss(batch)
-    loss.backward()
-    assert logits.shape == (batch.num_graphs, 2)
-    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
-
-
-@pytest.mark.parametrize(
-    ("setting", "value"),
-    [("conv_type", "gps"), ("conv_type", "cnov"), ("sequence_pool", "gru")],
-)
-def test_a_value_that_does_not_exist_is_named(setting: str, value: str) -> None:
-    with pytest.raises(
-        ValueError, match=rf"{setting} '{value}'.*use one of (gat, gatv2|auto, flat)"
-    ):
-        GAT(**{setting: value})
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"conv": "transformer"},
-        {"dropout": 1.0},
-        {"layers": 0},
-        {"lr": 0.0},
-        {"pooling": "sum"},
-        {"scale": "tiny"},
-    ],
-)
-def test_settings_are_checked(settings: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=next(iter(settings))):
-        GATConfig(**settings)  # type: ignore[arg-type]
 
 
 def test_layers_come_from_the_data_module_once() -> None:
@@ -101,17 +49,6 @@ def test_unrolled_layer_attention_is_the_library_s(layers: int) -> None:
         assert torch.allclose(mine.grad, other.grad, atol=1e-4)
     with torch.no_grad():
         assert torch.allclose(own(xs), theirs, atol=1e-6)
-
-
-def test_checkpointed_gradients_are_the_same(make_batch: Callable[..., GraphBatch]) -> None:
-    batch = make_batch()
-    plain = GAT(**SIZES, gradient_checkpointing=False, dropout=0.0)
-    saving = GAT(**SIZES, gradient_checkpointing=True, dropout=0.0)
-    saving.load_state_dict(plain.state_dict())
-    for model in (plain, saving):
-        model.compute_loss(batch)[0].backward()
-    for one, other in zip(plain.parameters(), saving.parameters(), strict=True):
-        assert torch.allclose(one.grad, other.grad, atol=1e-6)
 
 
 def test_fused_adam_is_adam(make_batch: Callable[..., GraphBatch]) -> None:
@@ -172,22 +109,6 @@ def test_features_of_a_window(make_batch: Callable[..., GraphBatch]) -> None:
     assert certain.min() > 0
 
 
-def test_d38_attention_exists_for_every_convolution(make_batch: Callable[..., GraphBatch]) -> None:
-    batch = make_batch()
-    for conv in ("gat", "gatv2"):
-        model = GAT(**SIZES, conv_type=conv).eval()
-        for edges, weights in model.attention_weights(batch):
-            incoming = torch.zeros(batch.num_nodes, 4).index_add_(0, edges[1], weights)
-            assert torch.allclose(incoming, torch.ones_like(incoming), atol=1e-5)
-
-
-@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
-def test_d04_compile_model_compiles() -> None:
-    compiled = GAT(**SIZES, compile_model=True)
-    assert any("_orig_mod" in key for key in compiled.state_dict())
-    assert not any("_orig_mod" in key for key in GAT(**SIZES).state_dict())
-
-
 @pytest.mark.parametrize("loss", ["ce", "weighted_ce", "focal"])
 def test_canary_attacks_score_above_benign_windows(
     loss: str, make_batch: Callable[..., GraphBatch]
@@ -198,7 +119,7 @@ def test_canary_attacks_score_above_benign_windows(
     keep = Metrics()
     trainer = quiet_trainer(max_epochs=12, callbacks=[keep], num_sanity_val_steps=0)
     trainer.fit(model, Batches(*batches), Batches(*batches[:2]))
-    assert keep.epochs[-1].keys() == {"train_loss", "train_acc", "val_loss", "val_acc", "val_auroc"}
+    assert keep.epochs[-1].keys() >= {"train_loss", "train_acc", "val_loss", "val_acc", "val_auroc"}
     assert keep.epochs[-1]["val_auroc"] > 0.95
     assert auroc(model.predict_scores(unseen), unseen.y) > 0.9
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
 from model_samples import Batches, FakeData, Metrics, part, quiet_trainer, random_graphs
 
 from graphids.core.batch import GraphBatch
+from graphids.core.losses import VGAETaskLoss
 from graphids.core.metrics import auroc
 from graphids.core.models import VGAE, VGAEConfig, eval_mode
+from graphids.core.models.id_encoding import HashEncodingCfg, IdEncodingCfg, LookupEncodingCfg
+from graphids.core.models.layers import CONV_TYPES
 
 SIZES = {"num_ids": 20, "in_channels": 35}
 MakeBatch = Callable[..., GraphBatch]
@@ -26,7 +30,7 @@ def model(calibration: FakeData) -> VGAE:
     return found
 
 
-@pytest.mark.parametrize("conv", ["gat", "gatv2"])
+@pytest.mark.parametrize("conv", CONV_TYPES)
 @pytest.mark.parametrize(
     "shape", [{}, {"scale": "large"}, {"hidden_dims": (40, 16), "latent_dim": 16}]
 )
@@ -35,7 +39,8 @@ def test_every_option_trains(conv: str, shape: dict[str, object], make_batch: Ma
     model = VGAEConfig(conv=conv, **shape).build(**SIZES)  # type: ignore[arg-type]
     loss, _ = model.compute_loss(batch)
     loss.backward()
-    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+    grads = {name: p.grad for name, p in model.named_parameters()}
+    assert not [name for name, grad in grads.items() if grad is None or not grad.isfinite().all()]
     outputs = model(batch)
     assert len(outputs) == 6
     assert outputs.reconstruction.shape == batch.x.shape
@@ -51,7 +56,29 @@ def test_an_unknown_scale_falls_back() -> None:
     assert len(model.net.encoder.blocks) == 2
 
 
-@pytest.mark.parametrize("settings", [{"conv_type": "gps"}, {"mask_rate": 0.0}, {"mask_rate": 1.0}])
+def test_sizes_of_the_presets() -> None:
+    counts = {}
+    for scale in ("small", "large", "student", "teacher"):
+        model = VGAEConfig(scale=scale).build(num_ids=100, in_channels=35)
+        counts[scale] = sum(p.numel() for p in model.parameters())
+    assert counts == {"small": 54_236, "large": 161_948, "student": 86_148, "teacher": 1_702_716}
+    assert counts["student"] == pytest.approx(86_000, rel=0.03)
+    assert counts["teacher"] == pytest.approx(1_710_000, rel=0.03)
+
+
+def test_settings_reach_the_model() -> None:
+    ids = HashEncodingCfg(embedding_dim=7)
+    config = VGAEConfig(conv="gat", self_loops="keep", ids=ids, scale="student")
+    model = config.build(**SIZES)
+    assert model.hparams["conv_type"] == "gat+keep"
+    assert model.net.input.id_encoder.out_dim == 7
+    assert model.net.z_mean.out_features == config.latent_width == 32
+    assert VGAEConfig(latent_dim=5).latent_width == 5
+    table = VGAEConfig(embedding_dim=9, p_unk_drop=0.2).build(**SIZES).net.input.id_encoder
+    assert (table.out_dim, table.p_unk_drop, table.mask_value) == (9, 0.2, 20)
+
+
+@pytest.mark.parametrize("settings", [{"conv_type": "gcn"}, {"mask_rate": 0.0}, {"mask_rate": 1.0}])
 def test_a_value_that_does_not_exist_is_named(settings: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(settings))):
         VGAE(**settings)  # type: ignore[arg-type]
@@ -69,6 +96,55 @@ def test_encode_clamps_and_needs_neither_ids_nor_batch(make_batch: MakeBatch) ->
         batch.x, batch.edge_index, batch.edge_attr, batch.batch, torch.zeros_like(batch.node_id)
     )
     assert torch.allclose(given[0], z, atol=1e-6)
+
+
+@pytest.mark.parametrize("ids", [LookupEncodingCfg(), HashEncodingCfg()])
+def test_a_hidden_node_is_hidden_whatever_the_encoder_reads(
+    ids: IdEncodingCfg, make_batch: MakeBatch
+) -> None:
+    batch = make_batch()
+    model = VGAEConfig(ids=ids).build(**SIZES).eval()
+    mask = torch.arange(batch.num_nodes) == 4
+    other = replace(
+        batch,
+        x=batch.x + 5.0 * mask.unsqueeze(1),
+        node_id=batch.node_id.masked_fill(mask, 9),
+        arbitration_id=batch.arbitration_id.masked_fill(mask, 777),
+    )
+    with torch.no_grad():
+        seen, unseen = model(batch, mask), model(other, mask)
+        assert torch.equal(seen.canid_logits, unseen.canid_logits)
+        assert seen.canid_logits.shape == (batch.num_nodes, 20)
+        assert not torch.allclose(model(batch).z, model(other).z)
+
+
+class Spy(VGAETaskLoss):
+    """Keeps what it is called with."""
+
+    def forward(self, outputs, batch, mask=None, mu=None):
+        self.seen = (outputs, batch, mask, mu)
+        return super().forward(outputs, batch, mask, mu)
+
+    def components(self) -> dict[str, torch.Tensor]:
+        return {"own": torch.tensor(2.0)}
+
+
+def test_a_loss_is_given_the_mean_latent_of_what_was_seen(make_batch: MakeBatch) -> None:
+    batch = make_batch(30)
+    spy = Spy()
+    model = VGAE(**SIZES, loss_fn=spy)
+    loss, terms = model.compute_loss(batch)
+    outputs, _, mask, mu = spy.seen
+    assert terms.keys() == {"own"}
+    assert not torch.allclose(outputs.z, mu)
+    assert outputs.canid_logits.shape[0] == int(mask.sum())
+    loss.backward()
+    quiet_trainer().validate(model, Batches(batch), verbose=False)
+    outputs, judged, mask, mu = spy.seen
+    assert (judged.y == 0).all()
+    assert torch.equal(outputs.z, mu)
+    with torch.no_grad(), eval_mode(model):
+        assert torch.allclose(model.net.encode_batch(judged, mask)[2], mu, atol=1e-5)
 
 
 def test_training_samples_the_latent(make_batch: MakeBatch) -> None:
@@ -172,25 +248,6 @@ def test_features_of_a_window(model: VGAE, make_batch: MakeBatch) -> None:
     assert all(torch.equal(found[key], again[key]) for key in found)
 
 
-def validation_loss(model: VGAE, batches: list[GraphBatch]) -> dict[str, float]:
-    keep = Metrics()
-    trainer = quiet_trainer(callbacks=[keep])
-    trainer.validate(model, Batches(*batches), verbose=False)
-    return keep.epochs[0]
-
-
-def test_d24_attacks_do_not_move_the_validation_loss(make_batch: MakeBatch) -> None:
-    batch = make_batch(30, shift=100.0)
-    model = VGAE(**SIZES)
-    mixed = validation_loss(model, [batch])
-    benign = validation_loss(model, [part(batch, batch.y == 0)])
-    assert mixed["val_loss"] == pytest.approx(benign["val_loss"], rel=1e-4)
-    assert mixed["val_recon_attack"] > mixed["val_recon_benign"]
-    assert "val_recon_attack" not in benign
-    assert validation_loss(model, [batch]) == mixed
-    assert "val_loss" not in validation_loss(model, [part(batch, batch.y == 1)])
-
-
 def test_canary_attacks_score_above_benign_windows(
     calibration: FakeData, make_batch: MakeBatch
 ) -> None:
@@ -205,21 +262,3 @@ def test_canary_attacks_score_above_benign_windows(
     model.on_test_setup(calibration, "cpu")
     unseen = make_batch(60, seed=21, shift=2.0)
     assert auroc(model.score(unseen), unseen.y) > 0.9
-
-
-def test_one_node_and_no_edge_are_scored(model: VGAE, make_batch: MakeBatch) -> None:
-    batch = make_batch(1)
-    single = GraphBatch(
-        x=batch.x[:1],
-        node_id=batch.node_id[:1],
-        arbitration_id=batch.arbitration_id[:1],
-        edge_index=batch.edge_index[:, :0],
-        edge_attr=batch.edge_attr[:0],
-        batch=batch.batch[:1],
-        ptr=torch.tensor([0, 1]),
-        y=batch.y[:1],
-        attack_type=batch.attack_type[:1],
-        graph_index=batch.graph_index[:1],
-    )
-    assert model.score(single).isfinite().all()
-    assert model.train().compute_loss(single)[0].isfinite()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from graphids.core.batch import GraphBatch, as_graph_batch
+from graphids.core.budget import HEADS_OF_CONSTANTS, SizedGraphs, node_budget
 from graphids.core.losses import describe_loss
 from graphids.core.models.checkpoint import safe_load_checkpoint, strip_orig_mod_prefix
 from graphids.core.models.evaluation import ScoringModule, adam
@@ -19,12 +20,6 @@ from graphids.core.models.id_encoding import IdEncoder, build_encoder, encoding_
 
 NOT_COMPILED = frozenset({"gps"})
 """Convolutions whose shapes depend on the data in ways that break a compiled graph."""
-HEURISTIC_TARGET_BYTES = 8 * 2**30
-BYTES_PER_NODE = 256 * 2**10
-BYTES_PER_EDGE = 32 * 2**10
-RESERVED_SHARE = 0.05
-EDGE_HEADROOM = 1.1
-DEFAULT_EDGES_PER_NODE = 4.0
 
 
 class GraphData(Protocol):
@@ -53,17 +48,8 @@ class GraphData(Protocol):
     def calibration_dataloader(self) -> Iterable[GraphBatch]:
         """Batches of the second half of validation, fixed order."""
 
-
-class SizedGraphs(Protocol):
-    """What a budget reads from a packed dataset."""
-
-    @property
-    def node_offsets(self) -> Tensor:
-        """First node of each graph and the end ``[G + 1]``."""
-
-    @property
-    def edge_offsets(self) -> Tensor:
-        """First edge of each graph and the end ``[G + 1]``."""
+    def train_eval_dataloader(self) -> Iterable[GraphBatch]:
+        """Batches of the benign training windows, fixed order."""
 
 
 def attached_data(trainer: Trainer) -> GraphData | None:
@@ -84,7 +70,7 @@ class GraphModuleBase(ScoringModule):
     def __init__(self) -> None:
         super().__init__()
         self._built = False
-        self._budgets: dict[str, dict[str, float | str | None]] = {}
+        self._budgets: dict[str, dict[str, Any]] = {}
 
     @property
     def built(self) -> bool:
@@ -151,12 +137,15 @@ class GraphModuleBase(ScoringModule):
             self.prepare_from_datamodule(datamodule)
         self.require_built()
 
-    def make_id_encoder(self, num_ids: int, *, mask_index: int | None = None) -> IdEncoder:
+    def make_id_encoder(
+        self, num_ids: int, *, mask_index: int | None = None, embedding_dim: int | None = None
+    ) -> IdEncoder:
         """The encoder that the settings name: typed settings win over path and keywords.
 
         Args:
             num_ids: Rows of the vocabulary, those of unknown and hidden ids included.
             mask_index: Row of hidden ids; none where the model hides none.
+            embedding_dim: Length of a vector; none takes the settings'.
         """
         cfg = encoding_cfg(self.hparams["id_encoder_cfg"])
         if cfg is not None:
@@ -164,7 +153,7 @@ class GraphModuleBase(ScoringModule):
         return build_encoder(
             self.hparams["id_encoder_class_path"],
             num_ids,
-            self.hparams["embedding_dim"],
+            embedding_dim or self.hparams["embedding_dim"],
             mask_index=mask_index,
             **(self.hparams["id_encoder_kwargs"] or {}),
         )
@@ -182,10 +171,17 @@ class GraphModuleBase(ScoringModule):
         """Adam with the settings' ``lr`` and ``weight_decay``."""
         return adam(self.parameters(), self.hparams["lr"], self.hparams["weight_decay"])
 
+    @property
+    def quadratic_heads(self) -> int | None:
+        """Heads with which every node attends to every node; none where only edges count."""
+        if self.hparams["conv_type"].partition("+")[0] != "gps":
+            return None
+        return int(self.hparams["heads"] or HEADS_OF_CONSTANTS)
+
     def compute_budget(
         self, train_dataset: SizedGraphs, dataset_name: str, min_steps: int | None = None
-    ) -> dict[str, float | str | None]:
-        """Nodes and edges that one batch may hold, estimated from sizes alone; kept per dataset.
+    ) -> dict[str, Any]:
+        """Nodes and edges that one batch may hold; kept per dataset.
 
         Args:
             train_dataset: Packed training graphs.
@@ -193,35 +189,14 @@ class GraphModuleBase(ScoringModule):
             min_steps: Fewest batches of an epoch; none means 1.
 
         Returns:
-            ``budget`` (nodes), ``edge_budget``, ``binding``, ``backward_multiplier``, ``t_fwd``,
-            ``target_bytes``.
+            What ``graphids.core.budget.node_budget`` says of this model.
         """
         key = f"{dataset_name}/{min_steps or 1}"
         if key not in self._budgets:
-            self._budgets[key] = _heuristic_budget(train_dataset, min_steps or 1)
+            self._budgets[key] = node_budget(
+                dataset_name, model=self, train_dataset=train_dataset, min_steps=min_steps
+            )
         return self._budgets[key]
-
-
-def _heuristic_budget(graphs: SizedGraphs, min_steps: int) -> dict[str, float | str | None]:
-    """Budget from constant bytes per node and edge; never below the largest graph."""
-    nodes, edges = graphs.node_offsets.diff(), graphs.edge_offsets.diff()
-    if nodes.numel() == 0:
-        raise ValueError("a budget needs training graphs; the dataset is empty")
-    total_nodes, total_edges = int(nodes.sum()), int(edges.sum())
-    per_node = total_edges / total_nodes if total_nodes > 0 else DEFAULT_EDGES_PER_NODE
-    usable = HEURISTIC_TARGET_BYTES * (1.0 - RESERVED_SHARE)
-    budget = int(usable / (BYTES_PER_NODE + per_node * BYTES_PER_EDGE))
-    if min_steps > 1:
-        budget = min(budget, total_nodes // min_steps)
-    budget = max(budget, int(nodes.max()))
-    return {
-        "budget": budget,
-        "edge_budget": max(int(edges.max()), int(budget * per_node * EDGE_HEADROOM)),
-        "binding": "heuristic",
-        "backward_multiplier": None,
-        "t_fwd": None,
-        "target_bytes": HEURISTIC_TARGET_BYTES,
-    }
 
 
 class ScoreBasedDetectorMixin(GraphModuleBase):
@@ -239,7 +214,24 @@ class ScoreBasedDetectorMixin(GraphModuleBase):
         raise NotImplementedError
 
     def on_test_setup(self, datamodule: GraphData, device: torch.device | str) -> None:
-        """Calibrates on benign validation windows, once."""
+        """Calibrates on benign windows of ``datamodule``."""
+        raise NotImplementedError
+
+    def calibration(self) -> dict[str, Tensor]:
+        """What ``on_test_setup`` fitted, by name, on the CPU: an artefact beside the checkpoint.
+
+        Raises:
+            RuntimeError: The detector is not calibrated.
+        """
+        raise NotImplementedError
+
+    def load_calibration(self, tensors: Mapping[str, Tensor]) -> None:
+        """Takes what ``calibration`` gave, in place of a fit.
+
+        Raises:
+            KeyError: A statistic is missing.
+            ValueError: One is unknown or of another shape.
+        """
         raise NotImplementedError
 
     def predict_scores(self, batch: GraphBatch | Data) -> Tensor:
@@ -279,7 +271,7 @@ def try_compile(model: nn.Module, *, conv_type: str | None = None, **kwargs: Any
         conv_type: Convolution inside it.
         **kwargs: Further arguments of ``torch.compile``.
     """
-    if conv_type in NOT_COMPILED:
+    if conv_type is not None and conv_type.partition("+")[0] in NOT_COMPILED:
         return model
     compiled = torch.compile(model, dynamic=True, **kwargs)
     assert isinstance(compiled, nn.Module)

@@ -14,7 +14,7 @@ import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -28,6 +28,16 @@ from graphids.core.models.registry import class_path, resolve_model
 LOSS_PREFIX = "loss_fn."
 COMPILED = "_orig_mod."
 AGAIN = "copy it again, or train and save the model again"
+
+
+class LateSettings:
+    """A model with settings that are no arguments of its constructor but attributes.
+
+    They stand among its hyper-parameters, and loading sets them once the model is made.
+    """
+
+    late_settings: ClassVar[tuple[str, ...]]
+    """Names of the attributes."""
 
 
 def strip_orig_mod_prefix(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -216,9 +226,14 @@ def _rebuild(
 ) -> ScoringModule:
     """A model of the registered class with exactly this state."""
     cls = resolve_model(content.class_path, model_type)
+    settings = dict(content.settings)
+    names = cls.late_settings if issubclass(cls, LateSettings) else ()
+    late = {name: settings.pop(name) for name in names if name in settings}
     try:
         loss = {} if content.loss is None else {"loss_fn": build_loss(**content.loss)}
-        model = cls(**content.settings, **loss)
+        model = cls(**settings, **loss)
+        for name, value in late.items():
+            setattr(model, name, value)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"{content.where} has settings that {content.class_path} does not take: {error}"

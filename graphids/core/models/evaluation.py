@@ -16,6 +16,7 @@ from graphids.core.metrics import (
     binary_metrics,
     macro_average,
     per_attack_auroc,
+    separation,
 )
 from graphids.core.models.registry import class_path
 
@@ -94,13 +95,18 @@ class ScoringModule(LightningModule):
         self._validated.add(scores, labels)
 
     def on_validation_epoch_end(self) -> None:
-        """Logs ``val_auroc`` over the epoch's windows; nothing where a class is absent."""
+        """Logs ``val_auroc`` and ``val_margin`` over the epoch's windows, where they are defined.
+
+        The margin is the separation of the classes (``graphids.core.metrics.separation``).
+        """
         collected, self._validated = self._validated, ScoreLog()
         if collected.scores:
             scores, labels, _ = collected.arrays()
-            value = auroc(scores, labels)
-            if value is not None:
-                self.log("val_auroc", value)
+            values = {
+                "val_auroc": auroc(scores, labels),
+                "val_margin": separation(scores, labels),
+            }
+            self.log_dict({name: value for name, value in values.items() if value is not None})
 
     def test_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Keeps the batch's scores."""

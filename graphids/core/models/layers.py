@@ -2,36 +2,115 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-from torch_geometric.nn import GATConv, GATv2Conv, GraphNorm
+from torch_geometric.nn import GATConv, GATv2Conv, GPSConv, GraphNorm, TransformerConv
 
 from graphids.core.models.checks import require_choice
 from graphids.core.models.id_encoding.base import IdEncoder
 
-CONV_TYPES = ("gat", "gatv2")
+CONV_TYPES = ("gat", "gatv2", "transformer", "gps")
 """Graph convolutions that exist."""
-EDGE_AWARE = frozenset({"gatv2"})
+EDGE_AWARE = frozenset({"gatv2", "transformer", "gps"})
 """Those that read edge features."""
+SELF_LOOPS = ("pyg", "keep")
+"""``pyg``: a node's own edges give way to one with the mean features of the edges that enter it.
+``keep``: a node has the loops that its messages made. A transformer keeps them either way."""
+KEEP = "+keep"
+GPS_DROPOUT = 0.1
 
 
-def make_conv(conv_type: str, in_dim: int, out_dim: int, heads: int, edge_dim: int) -> nn.Module:
-    """Attention convolution from ``in_dim`` to ``heads`` concatenated parts, ``out_dim`` in all.
+@dataclass(frozen=True, slots=True)
+class ConvSpec:
+    """A graph convolution and what it does with self-loops; its text is the ``conv_type``."""
 
-    GAT: Velickovic et al. 2018, without edge features. GATv2: Brody et al. 2022, with them.
-    Self-loops are the layer's own: real ones are replaced by a loop with the mean of the node's
-    edge features.
+    kind: str
+    """One of ``CONV_TYPES``."""
+    self_loops: str = "pyg"
+    """One of ``SELF_LOOPS``."""
+
+    def __str__(self) -> str:
+        return self.kind + (KEEP if self.self_loops == "keep" else "")
+
+    @property
+    def edge_aware(self) -> bool:
+        """Whether it reads edge features."""
+        return self.kind in EDGE_AWARE
+
+    @property
+    def adds_loops(self) -> bool:
+        """Whether real self-loops give way to added ones."""
+        return self.self_loops == "pyg"
+
+
+def require_conv(name: str, conv_type: str) -> None:
+    """Raises unless ``conv_type`` is one of ``CONV_TYPES``, with or without ``+keep``.
 
     Raises:
-        ValueError: Unknown ``conv_type``.
+        ValueError: Names the setting, its value and what is available.
     """
-    require_choice("conv_type", conv_type, CONV_TYPES)
-    if conv_type == "gat":
-        return GATConv(in_dim, out_dim // heads, heads=heads)
-    return GATv2Conv(in_dim, out_dim // heads, heads=heads, edge_dim=edge_dim)
+    require_choice(name, conv_type, [str(ConvSpec(k, s)) for s in SELF_LOOPS for k in CONV_TYPES])
+
+
+def parse_conv(conv_type: str) -> ConvSpec:
+    """What a ``conv_type`` says: ``gatv2`` or, with the loops of the messages, ``gatv2+keep``.
+
+    Raises:
+        ValueError: No such convolution.
+    """
+    require_conv("conv_type", conv_type)
+    kind = conv_type.removesuffix(KEEP)
+    return ConvSpec(kind, "pyg" if kind == conv_type else "keep")
+
+
+def make_conv(conv: ConvSpec, in_dim: int, out_dim: int, heads: int, edge_dim: int) -> nn.Module:
+    """Attention convolution from ``in_dim`` to ``out_dim``, of which each head makes a share.
+
+    GAT: Velickovic et al. 2018, without edge features. GATv2: Brody et al. 2022. Transformer: Shi
+    et al. 2021; it adds no loops, and its skip connection serves a node that no edge enters. GPS:
+    ``GlobalConv``.
+    """
+    width, loops = out_dim // heads, conv.adds_loops
+    if conv.kind == "gat":
+        return GATConv(in_dim, width, heads, add_self_loops=loops)
+    if conv.kind == "gatv2":
+        return GATv2Conv(in_dim, width, heads, add_self_loops=loops, edge_dim=edge_dim)
+    if conv.kind == "transformer":
+        return TransformerConv(in_dim, width, heads, edge_dim=edge_dim)
+    return GlobalConv(in_dim, out_dim, heads, edge_dim, add_self_loops=loops)
+
+
+class GlobalConv(nn.Module):
+    """GATv2 over the edges beside attention among all nodes of a graph (GPS, Rampasek et al. 2022).
+
+    Its norms and its attention stay within a graph. Each head of its GATv2 is ``channels`` wide,
+    and the heads are averaged.
+    """
+
+    def __init__(
+        self, in_dim: int, channels: int, heads: int, edge_dim: int, *, add_self_loops: bool
+    ) -> None:
+        super().__init__()
+        self.lift = nn.Linear(in_dim, channels) if in_dim != channels else nn.Identity()
+        edges = GATv2Conv(
+            channels,
+            channels,
+            heads,
+            concat=False,
+            add_self_loops=add_self_loops,
+            edge_dim=edge_dim,
+        )
+        self.gps = GPSConv(channels, edges, heads, dropout=GPS_DROPOUT, norm="graph_norm")
+
+    def forward(
+        self, x: Tensor, edge_index: Tensor, edge_attr: Tensor, batch: Tensor | None
+    ) -> Tensor:
+        """``[V, channels]`` of nodes ``[V, in_dim]``, edges and the graph of each node ``[V]``."""
+        return self.gps(self.lift(x), edge_index, batch, edge_attr=edge_attr)
 
 
 class InputEncoder(nn.Module):
@@ -49,7 +128,10 @@ class InputEncoder(nn.Module):
 
 
 class ConvBlock(nn.Module):
-    """Convolution, then norm over each graph, ReLU and dropout; a plain block only convolves."""
+    """Convolution, then norm over each graph, ReLU and dropout.
+
+    A plain block only convolves. GPS normalises and drops within, so it stands alone as well.
+    """
 
     def __init__(
         self,
@@ -62,38 +144,82 @@ class ConvBlock(nn.Module):
         dropout: float,
         norm: bool,
         plain: bool = False,
-        checkpointed: bool = False,
     ) -> None:
         super().__init__()
-        self.conv = make_conv(conv_type, in_dim, out_dim, heads, edge_dim)
+        conv = parse_conv(conv_type)
+        plain = plain or conv.kind == "gps"
+        self.conv = make_conv(conv, in_dim, out_dim, heads, edge_dim)
         self.norm = GraphNorm(out_dim) if norm and not plain else None
         self.tail = nn.Identity() if plain else nn.Sequential(nn.ReLU(), nn.Dropout(dropout))
-        self.reads_edges = conv_type in EDGE_AWARE
-        self.checkpointed = checkpointed
+        self.reads_edges = conv.edge_aware
+        self.edge_dim = edge_dim
 
     def forward(
         self, x: Tensor, edge_index: Tensor, edge_attr: Tensor | None, batch: Tensor | None
     ) -> Tensor:
-        """``[V, out_dim]`` of nodes ``[V, in_dim]``, edges and the graph of each node ``[V]``."""
-        if self.checkpointed and self.training and x.requires_grad:
-            return checkpoint(self._compute, x, edge_index, edge_attr, batch, use_reentrant=False)
-        return self._compute(x, edge_index, edge_attr, batch)
+        """``[V, out_dim]`` of nodes ``[V, in_dim]``, edges and the graph of each node ``[V]``.
 
-    def _compute(
-        self, x: Tensor, edge_index: Tensor, edge_attr: Tensor | None, batch: Tensor | None
-    ) -> Tensor:
-        x = self.conv(x, edge_index, edge_attr) if self.reads_edges else self.conv(x, edge_index)
+        Edges without features read as edges whose features are all 0.
+        """
+        edges = self._features(x, edge_index, edge_attr)
+        if isinstance(self.conv, GlobalConv):
+            return self.conv(x, edge_index, *edges, batch)
+        x = self.conv(x, edge_index, *edges)
         if self.norm is not None:
             x = self.norm(x, batch)
         return self.tail(x)
 
+    def _features(
+        self, x: Tensor, edge_index: Tensor, edge_attr: Tensor | None
+    ) -> tuple[Tensor, ...]:
+        """The edge features ``[E, D]`` that the convolution reads, or nothing."""
+        if not self.reads_edges:
+            return ()
+        return (
+            x.new_zeros(edge_index.shape[1], self.edge_dim) if edge_attr is None else edge_attr,
+        )
+
     def attention(
         self, x: Tensor, edge_index: Tensor, edge_attr: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """Edges with loops ``[2, E']`` and the weight of each under each head ``[E', heads]``."""
-        edges = edge_attr if self.reads_edges else None
-        _, (with_loops, weights) = self.conv(x, edge_index, edges, return_attention_weights=True)
-        return with_loops, weights
+        """Edges as the convolution sees them ``[2, E']`` and their weights ``[E', heads]``.
+
+        Those of GPS are its GATv2's: its attention among all nodes is not over edges.
+        """
+        conv, edges = self.conv, self._features(x, edge_index, edge_attr)
+        if isinstance(conv, GlobalConv):
+            x, conv = conv.lift(x), conv.gps.conv
+        _, (seen, weights) = conv(x, edge_index, *edges, return_attention_weights=True)
+        return seen, weights
+
+
+class BlockRunner(nn.ModuleList):
+    """Blocks one after the other, whose activations training keeps or computes again.
+
+    A block may be compiled. A compiler gives up on one that checkpoints within, so checkpointing is
+    outside.
+    """
+
+    def __init__(self, blocks: Iterable[nn.Module], *, checkpointed: bool) -> None:
+        super().__init__(blocks)
+        self.checkpointed = checkpointed
+
+    def outputs(
+        self, x: Tensor, edge_index: Tensor, edge_attr: Tensor | None, batch: Tensor | None
+    ) -> list[Tensor]:
+        """Nodes after each block, ``[V, width]`` each."""
+        outputs = []
+        for block in self:
+            if self.checkpointed and self.training and x.requires_grad:
+                x = checkpoint(block, x, edge_index, edge_attr, batch, use_reentrant=False)
+            else:
+                x = block(x, edge_index, edge_attr, batch)
+            outputs.append(x)
+        return outputs
+
+
+def _as_it_is(block: nn.Module) -> nn.Module:
+    return block
 
 
 class ConvStack(nn.Module):
@@ -111,8 +237,12 @@ class ConvStack(nn.Module):
         norm: bool,
         plain_last: bool = False,
         checkpointed: bool = False,
+        compile_block: Callable[[nn.Module], nn.Module] = _as_it_is,
     ) -> None:
-        """Builds a block per target width; a width that ``heads`` does not divide gets one head."""
+        """Builds a block per target width; a width that ``heads`` does not divide gets one head.
+
+        ``compile_block`` makes of each block the module that runs.
+        """
         super().__init__()
         blocks = []
         for position, target in enumerate(targets):
@@ -127,19 +257,16 @@ class ConvStack(nn.Module):
                     dropout=dropout,
                     norm=norm,
                     plain=plain_last and position == len(targets) - 1,
-                    checkpointed=checkpointed,
                 )
             )
             in_dim = target
-        self.blocks = nn.ModuleList(blocks)
+        self.blocks = BlockRunner(map(compile_block, blocks), checkpointed=checkpointed)
 
     def forward(
         self, x: Tensor, edge_index: Tensor, edge_attr: Tensor | None, batch: Tensor | None
     ) -> Tensor:
         """``[V, targets[-1]]`` of nodes ``[V, in_dim]``."""
-        for block in self.blocks:
-            x = block(x, edge_index, edge_attr, batch)
-        return x
+        return self.blocks.outputs(x, edge_index, edge_attr, batch)[-1]
 
 
 def encoder_targets(hidden_dims: Sequence[int] | None, latent_dim: int) -> list[int]:

@@ -11,9 +11,13 @@ from collections.abc import Mapping
 
 MODELS: Mapping[str, str] = {
     "graphids.core.models.autoencoder.vgae.VGAE": "vgae",
+    "graphids.core.models.autoencoder.dgi.DGI": "dgi",
     "graphids.core.models.supervised.gat.GAT": "gat",
     "graphids.core.models.fusion.mlp.MLPFusionModule": "mlp",
     "graphids.core.models.fusion.weighted_avg.WeightedAvgModule": "weighted_avg",
+    "graphids.core.models.fusion.moe.MoEFusionModule": "moe",
+    "graphids.core.models.fusion.dqn.DQNFusionModule": "dqn",
+    "graphids.core.models.fusion.bandit.BanditFusionModule": "bandit",
 }
 """Model type of every class path that a checkpoint may hold."""
 
@@ -21,6 +25,8 @@ ENCODERS: frozenset[str] = frozenset(
     {
         "graphids.core.models.id_encoding.LookupIdEncoder",
         "graphids.core.models.id_encoding.lookup.LookupIdEncoder",
+        "graphids.core.models.id_encoding.HashIdEncoder",
+        "graphids.core.models.id_encoding.hash_embedding.HashIdEncoder",
     }
 )
 """Class paths of the id encoders; the short path is what a package re-exports."""

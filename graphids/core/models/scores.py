@@ -16,9 +16,21 @@ def graph_mean(values: Tensor, batch: Tensor, num_graphs: int) -> Tensor:
     return scatter(values, batch, dim=0, dim_size=num_graphs, reduce="mean")
 
 
+def graph_sum(values: Tensor, batch: Tensor, num_graphs: int) -> Tensor:
+    """Sum over each graph's nodes ``[G, ...]`` of ``values [V, ...]``; 0 without a node."""
+    return scatter(values, batch, dim=0, dim_size=num_graphs, reduce="sum")
+
+
 def graph_max(values: Tensor, batch: Tensor, num_graphs: int) -> Tensor:
     """Maximum over each graph's nodes ``[G, ...]`` of ``values [V, ...]``; 0 without a node."""
     return scatter(values, batch, dim=0, dim_size=num_graphs, reduce="max")
+
+
+def graph_moments(values: Tensor, batch: Tensor, num_graphs: int) -> tuple[Tensor, Tensor]:
+    """Mean and population deviation ``[G]`` over each graph's nodes of ``values [V]``."""
+    mean = graph_mean(values, batch, num_graphs)
+    gap = values - mean.index_select(0, batch)
+    return mean, graph_mean(gap.square(), batch, num_graphs).sqrt()
 
 
 def node_error(x_VF: Tensor, reconstructed_VF: Tensor) -> Tensor:

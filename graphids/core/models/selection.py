@@ -32,6 +32,7 @@ def select_graphs(batch: GraphBatch, keep: Tensor) -> tuple[GraphBatch, Tensor, 
         y=batch.y[keep],
         attack_type=batch.attack_type[keep],
         graph_index=batch.graph_index[keep],
+        step=None if batch.step is None else batch.step[nodes],
     )
     return part, nodes, edges
 

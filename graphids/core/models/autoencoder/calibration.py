@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +11,8 @@ from torch_geometric.data import Data
 
 from graphids.core.batch import GraphBatch, as_graph_batch
 from graphids.core.models import scores
-from graphids.core.models.base import GraphData, ScoreBasedDetectorMixin, eval_mode
+from graphids.core.models.autoencoder.fitted import FittedDetector, Moments
+from graphids.core.models.base import GraphData, eval_mode
 
 NUM_AXES = 4
 MIN_BENIGN = 100
@@ -33,33 +35,14 @@ class WindowAxes:
     """Mean latent of each node ``[V, L]``."""
 
 
-class Moments:
-    """Running mean and population deviation of rows, in float64."""
-
-    def __init__(self, width: int, device: torch.device | str) -> None:
-        self.count = 0
-        self.total = torch.zeros(width, dtype=torch.float64, device=device)
-        self.squares = torch.zeros(width, dtype=torch.float64, device=device)
-
-    def add(self, rows: Tensor) -> None:
-        """Adds rows ``[N, width]``."""
-        rows = rows.double()
-        self.count += rows.shape[0]
-        self.total += rows.sum(dim=0)
-        self.squares += rows.square().sum(dim=0)
-
-    def mean_and_std(self) -> tuple[Tensor, Tensor]:
-        """Mean and deviation ``[width]``."""
-        mean = self.total / self.count
-        return mean, (self.squares / self.count - mean.square()).clamp(min=0.0).sqrt()
-
-
-class CalibratedDetector(ScoreBasedDetectorMixin):
+class CalibratedDetector(FittedDetector):
     """A detector that scores by the largest of its normalised axes.
 
     A subclass gives ``window_axes`` and calls ``register_calibration`` when it builds. The buffers
     travel with the checkpoint.
     """
+
+    statistics = ("mu_mean", "mu_std", "score_mean", "score_std")
 
     mu_mean: Tensor
     mu_std: Tensor
@@ -79,18 +62,19 @@ class CalibratedDetector(ScoreBasedDetectorMixin):
         """The axes of each window; deterministic in evaluation mode."""
         raise NotImplementedError
 
-    def require_calibrated(self) -> None:
-        """Raises unless the detector is built and calibrated.
+    @property
+    def calibrated(self) -> bool:
+        """True once the normalisation is fitted."""
+        return bool(self.score_norm_fitted)
 
-        Raises:
-            RuntimeError: Says what to call.
-        """
-        self.require_built()
-        if not bool(self.score_norm_fitted):
-            raise RuntimeError(
-                f"{type(self).__name__} is not calibrated; "
-                "call on_test_setup(datamodule, device) first"
-            )
+    def forget_calibration(self) -> None:
+        """The next ``on_test_setup`` fits again."""
+        self.score_norm_fitted.fill_(False)
+
+    def load_calibration(self, tensors: Mapping[str, Tensor]) -> None:
+        """Takes the normalisation that ``calibration`` gave; ``on_test_setup`` then fits none."""
+        super().load_calibration(tensors)
+        self.score_norm_fitted.fill_(True)
 
     @torch.no_grad()
     def on_test_setup(self, datamodule: GraphData, device: torch.device | str) -> None:
@@ -107,7 +91,7 @@ class CalibratedDetector(ScoreBasedDetectorMixin):
             ValueError: Fewer than 100 benign windows.
         """
         self.require_built()
-        if bool(self.score_norm_fitted):
+        if self.calibrated:
             return
         self.to(device)
         latent = Moments(self.mu_mean.numel(), device)

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from graphids.core.batch import GraphBatch
 from graphids.core.losses import VGAEOutputs
 from graphids.core.models import masking, scores
-from graphids.core.models.base import try_compile
+from graphids.core.models.autoencoder.stacks import Stacks
 from graphids.core.models.id_encoding import IdEncoder
-from graphids.core.models.layers import EDGE_AWARE, ConvStack, InputEncoder
+from graphids.core.models.layers import InputEncoder, parse_conv
 
 LOGVAR_LIMIT = 10.0
 
@@ -25,59 +25,28 @@ class VGAENetwork(nn.Module):
     def __init__(
         self,
         id_encoder: IdEncoder,
+        stacks: Stacks,
         *,
         num_ids: int,
         in_channels: int,
-        edge_dim: int,
-        conv_type: str,
         targets: Sequence[int],
         latent_dim: int,
-        heads: int,
         head_width: int,
         proj_dim: int,
-        dropout: float,
-        norm: bool,
-        checkpointed: bool,
-        compiled: bool,
     ) -> None:
-        """Builds the layers; ``id_encoder`` has one row more than the vocabulary: a hidden node.
-
-        Raises:
-            ValueError: The encoder does not read ``node_id``, where alone hidden nodes have a row.
-        """
+        """Builds the layers; ``id_encoder`` has a vector for hidden nodes."""
         super().__init__()
-        if id_encoder.reads != "node_id":
-            raise ValueError(
-                f"the autoencoder hides nodes by their node_id, but {type(id_encoder).__name__} "
-                f"reads {id_encoder.reads}; use an encoder that reads node_id"
-            )
-        self.num_ids = num_ids
-
-        def stack(in_dim: int, widths: Sequence[int], *, plain_last: bool) -> nn.Module:
-            module = ConvStack(
-                conv_type,
-                in_dim,
-                widths,
-                heads=heads,
-                edge_dim=edge_dim,
-                dropout=dropout,
-                norm=norm,
-                plain_last=plain_last,
-                checkpointed=checkpointed,
-            )
-            return try_compile(module, conv_type=conv_type) if compiled else module
-
         self.input = InputEncoder(id_encoder, in_channels, proj_dim)
-        self.encoder = stack(self.input.out_dim, targets, plain_last=False)
+        self.encoder = stacks.make(self.input.out_dim, targets)
         self.z_mean = nn.Linear(targets[-1], latent_dim)
         self.z_logvar = nn.Linear(targets[-1], latent_dim)
         widths = [*reversed(targets)][:-1]
-        self.decoder = stack(latent_dim, [*widths, in_channels], plain_last=True)
+        self.decoder = stacks.make(latent_dim, [*widths, in_channels], plain_last=True)
         self.canid_head = nn.Linear(latent_dim, num_ids)
-        self.neighbour_head = _mlp(latent_dim, [head_width, head_width], latent_dim, dropout)
+        self.neighbour_head = _mlp(latent_dim, [head_width] * 2, latent_dim, stacks.dropout)
         self.edge_head: nn.Module | None = None
-        if conv_type in EDGE_AWARE:
-            self.edge_head = _mlp(2 * latent_dim, [latent_dim], edge_dim, dropout)
+        if parse_conv(stacks.conv_type).edge_aware:
+            self.edge_head = _mlp(2 * latent_dim, [latent_dim], stacks.edge_dim, stacks.dropout)
         self.register_buffer("mask_token", torch.zeros(in_channels))
 
     def encode(
@@ -86,14 +55,14 @@ class VGAENetwork(nn.Module):
         edge_index: Tensor,
         edge_attr: Tensor | None,
         batch: Tensor | None,
-        node_id: Tensor,
+        ids: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Latent ``z [V, L]``, its divergence ``[V]`` from the standard normal, mean ``[V, L]``.
 
-        The latent is sampled in training and is the mean otherwise, so that scores are
-        deterministic.
+        ``ids [V]`` are those that the id encoder reads. The latent is sampled in training and is
+        the mean otherwise, so that scores are deterministic.
         """
-        hidden = self.encoder(self.input(node_id, x), edge_index, edge_attr, batch)
+        hidden = self.encoder(self.input(ids, x), edge_index, edge_attr, batch)
         mu = self.z_mean(hidden)
         logvar = self.z_logvar(hidden).clamp(-LOGVAR_LIMIT, LOGVAR_LIMIT)
         kl = -0.5 * (1.0 + logvar - mu.square() - logvar.exp()).mean(dim=-1)
@@ -106,9 +75,10 @@ class VGAENetwork(nn.Module):
         self, batch: GraphBatch, mask: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """``encode`` of a batch, the nodes in ``mask [V]`` hidden."""
-        x, ids = batch.x, batch.node_id
+        encoder = self.input.id_encoder
+        x, ids = batch.x, encoder.ids_of(batch)
         if mask is not None:
-            x, ids = masking.hide(x, ids, mask, self.mask_token, self.num_ids)
+            x, ids = masking.hide(x, ids, mask, self.mask_token, encoder.mask_value)
         return self.encode(x, batch.edge_index, batch.edge_attr, batch.batch, ids)
 
     def hidden_error(self, batch: GraphBatch, folds: Tensor, num_folds: int) -> Tensor:
@@ -127,8 +97,8 @@ class VGAENetwork(nn.Module):
 
     def forward(
         self, batch: GraphBatch, mask: Tensor | None = None, *, masked_ids_only: bool = False
-    ) -> VGAEOutputs:
-        """The six outputs for a batch.
+    ) -> tuple[VGAEOutputs, Tensor]:
+        """The six outputs for a batch, and the mean latent of each node ``[V, L]``.
 
         Args:
             batch: Window graphs.
@@ -136,16 +106,24 @@ class VGAENetwork(nn.Module):
             masked_ids_only: Logits of the ids of the hidden nodes alone, which is all the loss
                 reads.
         """
-        z, kl, _ = self.encode_batch(batch, mask)
+        z, kl, mu = self.encode_batch(batch, mask)
         named = z[mask] if masked_ids_only and mask is not None else z
         edges = None
         if self.edge_head is not None:
             source, target = batch.edge_index
             ends = (z.index_select(0, source), z.index_select(0, target))
             edges = self.edge_head(torch.cat(ends, dim=-1))
-        return VGAEOutputs(
+        outputs = VGAEOutputs(
             self.reconstruct(z, batch), self.canid_head(named), self.neighbour_head(z), z, kl, edges
         )
+        return outputs, mu
+
+
+def ids_or_unknown(encoder: IdEncoder, ids: Tensor | None, x: Tensor) -> Tensor:
+    """``ids [V]``, or the unknown one for each of the features ``x [V, F]``."""
+    if ids is None:
+        return torch.full((x.shape[0],), encoder.unknown_value, device=x.device)
+    return ids
 
 
 def _mlp(in_dim: int, widths: Sequence[int], out_dim: int, dropout: float) -> nn.Sequential:

@@ -12,72 +12,46 @@ from torch_geometric.data import Data
 
 from graphids.core.batch import GraphBatch, as_graph_batch
 from graphids.core.losses import VGAEOutputs, VGAETaskLoss
+from graphids.core.losses.autoencoder import AutoencoderLoss
 from graphids.core.losses.finite import require_finite
 from graphids.core.models import masking, scores
 from graphids.core.models.autoencoder.calibration import CalibratedDetector, WindowAxes
-from graphids.core.models.autoencoder.network import VGAENetwork
-from graphids.core.models.checks import (
-    require_at_least_one,
-    require_choice,
-    require_non_negative,
-    require_positive,
-    require_share,
-)
+from graphids.core.models.autoencoder.config import EncoderConfig
+from graphids.core.models.autoencoder.discrimination import HiddenErrors
+from graphids.core.models.autoencoder.network import VGAENetwork, ids_or_unknown
+from graphids.core.models.autoencoder.scales import VGAE_SCALES, VGAEScale
+from graphids.core.models.autoencoder.stacks import Stacks
+from graphids.core.models.checks import require_at_least_one, require_positive, require_share
 from graphids.core.models.id_encoding import IdEncodingCfg, encoding_cfg
-from graphids.core.models.layers import CONV_TYPES, encoder_targets
+from graphids.core.models.layers import encoder_targets, require_conv
 from graphids.core.models.selection import select_graphs, select_outputs
-
-SCALES: Mapping[str, tuple[int, list[int] | None]] = {"small": (64, [64]), "large": (128, [128])}
-"""Latent width and hidden widths of each scale."""
-FALLBACK_SCALE: tuple[int, list[int] | None] = (48, None)
 
 
 @dataclass(frozen=True, kw_only=True)
-class VGAEConfig:
+class VGAEConfig(EncoderConfig):
     """Settings of the autoencoder."""
 
-    conv: str = "gatv2"
-    """Graph convolution."""
-    scale: str = "small"
-    """Preset of latent and hidden widths."""
-    hidden_dims: tuple[int, ...] | None = None
-    """Widths of the encoder; none takes the scale's."""
-    latent_dim: int | None = None
-    """Width of the latent nodes; none takes the scale's."""
     heads: int = 4
     """Attention heads of the first convolution."""
     embedding_dim: int = 32
     """Length of an id's vector."""
-    dropout: float = 0.1
-    """Share of activations dropped while training."""
-    proj_dim: int = 0
-    """Width to which the features are projected; 0 leaves them."""
     mlp_hidden: int | None = None
     """Width of the neighbourhood head; none takes the latent one."""
-    batch_norm: bool = True
-    """Normalise over each graph after a convolution."""
     mask_rate: float = 0.15
     """Share of nodes hidden while training; evaluation uses the nearest whole number of masks."""
-    p_unk_drop: float = 0.1
-    """Probability that an id reads as unknown while training."""
     lr: float = 3e-3
     """Learning rate of Adam."""
-    weight_decay: float = 1e-4
-    """Weight decay of Adam."""
-    gradient_checkpointing: bool = False
-    """Recompute the convolutions in the backward pass to save memory."""
-    compile_model: bool = False
-    """Compile the convolutions."""
 
     def __post_init__(self) -> None:
-        require_choice("conv", self.conv, CONV_TYPES)
-        require_choice("scale", self.scale, SCALES)
-        require_at_least_one(self, "latent_dim", "heads", "embedding_dim", "mlp_hidden")
-        require_share(self, "dropout", "p_unk_drop", "mask_rate")
-        require_positive(self, "lr", "mask_rate")
-        require_non_negative(self, "weight_decay", "proj_dim")
-        if self.hidden_dims is not None and min(self.hidden_dims, default=0) < 1:
-            raise ValueError(f"hidden_dims must be at least 1 each (got {self.hidden_dims})")
+        self.check(VGAE_SCALES)
+        require_at_least_one(self, "heads", "embedding_dim", "mlp_hidden")
+        require_share(self, "mask_rate")
+        require_positive(self, "mask_rate")
+
+    @property
+    def latent_width(self) -> int:
+        """Width of the latent nodes."""
+        return self.latent_dim or VGAE_SCALES[self.scale].latent_dim
 
     def build(
         self,
@@ -87,17 +61,13 @@ class VGAEConfig:
         num_classes: int = 2,
         loss_fn: nn.Module | None = None,
     ) -> VGAE:
-        """The model for data of these sizes."""
-        settings = dict(vars(self))
-        drop = settings.pop("p_unk_drop")
+        """The model for data of these sizes; no loss is the task loss."""
         return VGAE(
             loss_fn=loss_fn,
-            conv_type=settings.pop("conv"),
-            id_encoder_kwargs={"p_unk_drop": drop},
             num_ids=num_ids,
             in_channels=in_channels,
             num_classes=num_classes,
-            **settings,
+            **self.arguments(),
         )
 
 
@@ -147,10 +117,12 @@ class VGAE(CalibratedDetector):
     ) -> None:
         """Records the settings and builds the layers where the sizes are given.
 
+        The three ``score_*_weight`` are kept and weigh nothing: a score is its largest axis.
+
         Raises:
             ValueError: A convolution that does not exist, or a mask rate outside ``(0, 1)``.
         """
-        require_choice("conv_type", conv_type, CONV_TYPES)
+        require_conv("conv_type", conv_type)
         if not 0.0 < mask_rate < 1.0:
             raise ValueError(f"mask_rate must lie in (0, 1) (got {mask_rate})")
         super().__init__()
@@ -160,28 +132,23 @@ class VGAE(CalibratedDetector):
         hidden_dims = None if hidden_dims is None else list(hidden_dims)
         self.save_hyperparameters(ignore=["loss_fn"])
         self.loss_fn = loss_fn or VGAETaskLoss()
+        self._errors = HiddenErrors()
         self.build_if_sized()
 
     def _build(self) -> None:
         settings = self.hparams
-        preset_latent, preset_hidden = SCALES.get(settings["scale"], FALLBACK_SCALE)
-        latent = settings["latent_dim"] or preset_latent
+        scale = VGAE_SCALES.get(settings["scale"], VGAEScale())
+        latent = settings["latent_dim"] or scale.latent_dim
         self.net = VGAENetwork(
             # One row more than the vocabulary: the id of a hidden node.
             self.make_id_encoder(settings["num_ids"] + 1, mask_index=settings["num_ids"]),
+            Stacks.of(settings, settings["heads"]),
             num_ids=settings["num_ids"],
             in_channels=settings["in_channels"],
-            edge_dim=settings["edge_dim"],
-            conv_type=settings["conv_type"],
-            targets=encoder_targets(settings["hidden_dims"] or preset_hidden, latent),
+            targets=encoder_targets(settings["hidden_dims"] or scale.hidden_dims, latent),
             latent_dim=latent,
-            heads=settings["heads"],
             head_width=settings["mlp_hidden"] or latent,
             proj_dim=settings["proj_dim"],
-            dropout=settings["dropout"],
-            norm=settings["batch_norm"],
-            checkpointed=settings["gradient_checkpointing"],
-            compiled=settings["compile_model"],
         )
         self.num_folds = masking.num_folds(settings["mask_rate"])
         self.register_buffer("fold_table", masking.fold_table(self.num_folds), persistent=False)
@@ -202,20 +169,22 @@ class VGAE(CalibratedDetector):
             edge_index: Edges ``[2, E]``.
             edge_attr: Edge features ``[E, D]``; none where the convolution does not read them.
             batch: Graph of each node ``[V]``; none is one graph.
-            node_id: Index of each id ``[V]``; none is the unknown id.
+            node_id: Id of each node as the id encoder reads it ``[V]``, a hash as it stood on the
+                bus; none is the unknown id.
 
         Returns:
             ``z [V, L]``, sampled in training and the mean otherwise; divergence of each node from
             the standard normal ``[V]``, nats per dimension; mean ``[V, L]``.
         """
         self.require_built()
-        ids = x.new_zeros(x.shape[0], dtype=torch.long) if node_id is None else node_id
+        ids = ids_or_unknown(self.net.input.id_encoder, node_id, x)
         return self.net.encode(x, edge_index, edge_attr, batch, ids)
 
     def forward(self, batch: GraphBatch | Data, mask: Tensor | None = None) -> VGAEOutputs:
         """The six outputs for a batch, the nodes in ``mask [V]`` hidden."""
         self.require_built()
-        return self.net(as_graph_batch(batch), mask)
+        outputs, _ = self.net(as_graph_batch(batch), mask)
+        return outputs
 
     def compute_loss(
         self, batch: GraphBatch | Data, generator: torch.Generator | None = None
@@ -229,15 +198,15 @@ class VGAE(CalibratedDetector):
         batch = as_graph_batch(batch)
         rate = self.hparams["mask_rate"]
         mask = masking.random_mask(batch.num_nodes, rate, batch.x.device, generator)
-        outputs = self.net(batch, mask, masked_ids_only=True)
-        return self._task_loss(outputs, batch, mask)
+        outputs, mu = self.net(batch, mask, masked_ids_only=True)
+        return self._loss(outputs, batch, mask, mu)
 
-    def _task_loss(
-        self, outputs: VGAEOutputs, batch: GraphBatch, mask: Tensor
+    def _loss(
+        self, outputs: VGAEOutputs, batch: GraphBatch, mask: Tensor, mu: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss of the outputs, and the terms that the task loss remembers."""
-        loss = self.loss_fn(outputs, batch, mask)
-        terms = self.loss_fn.components() if isinstance(self.loss_fn, VGAETaskLoss) else {}
+        """Loss of the outputs, and the terms that a loss of an autoencoder remembers."""
+        loss = self.loss_fn(outputs, batch, mask, mu)
+        terms = self.loss_fn.components() if isinstance(self.loss_fn, AutoencoderLoss) else {}
         require_finite(loss, {"loss": loss, **terms}, "VGAE loss")
         return loss, terms
 
@@ -249,30 +218,36 @@ class VGAE(CalibratedDetector):
         self.log_epoch({"train_loss": loss.detach(), **values}, batch.num_graphs)
         return loss
 
+    def on_validation_epoch_start(self) -> None:
+        """Forgets what an interrupted validation left."""
+        self._errors = HiddenErrors()
+
     def validation_step(self, batch: GraphBatch | Data, batch_idx: int) -> None:
-        """Logs ``val_loss``, the task loss of benign windows, and the error of each class.
+        """Logs ``val_loss``, the loss of benign windows; keeps the errors for the epoch's end.
 
         Labels of attacks select nothing: they only split off what ``val_loss`` must not see. One
         fixed mask hides the nodes, so equal weights give equal losses.
         """
+        self.require_built()
         batch = as_graph_batch(batch)
         mask = self.node_folds(batch) == 0
-        outputs = self(batch, mask)
-        hidden = scores.node_error(batch.x, outputs.reconstruction)[mask]
-        error = scores.graph_mean(hidden, batch.batch[mask], batch.num_graphs)
-        for name, chosen in (("benign", batch.y == 0), ("attack", batch.y > 0)):
-            count = int(chosen.sum())
-            if count > 0:
-                self.log_epoch({f"val_recon_{name}": error[chosen].mean()}, count)
+        outputs, mu = self.net(batch, mask)
+        self._errors.add(scores.node_error(batch.x, outputs.reconstruction), mask, batch)
         benign = batch.y == 0
         count = int(benign.sum())
         if count == 0:
             return
         if count < batch.num_graphs:
             batch, nodes, edges = select_graphs(batch, benign)
-            outputs, mask = select_outputs(outputs, nodes, edges), mask[nodes]
-        loss, _ = self._task_loss(outputs, batch, mask)
+            outputs, mask, mu = select_outputs(outputs, nodes, edges), mask[nodes], mu[nodes]
+        loss, _ = self._loss(outputs, batch, mask, mu)
         self.log_epoch({"val_loss": loss}, count)
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs what ``HiddenErrors`` says of the epoch."""
+        self.log_dict(self._errors.values())
+        self._errors = HiddenErrors()
+        super().on_validation_epoch_end()
 
     def node_folds(self, batch: GraphBatch) -> Tensor:
         """Fold ``[V]`` in which each node is hidden at evaluation."""

@@ -1,132 +1,16 @@
-"""What the fusion heads share: standardised inputs, supervised training, scores."""
+"""Bases of the fusion heads under one name: supervised heads and heads that choose an arm."""
 
 from __future__ import annotations
 
-import torch
-from tensordict import TensorDict
-from torch import Tensor, nn
-from torch.nn import functional
+from graphids.core.models.fusion.features import feature_keys, flatten_features
+from graphids.core.models.fusion.head import FusionModuleBase, build_mlp, build_mlp_body
+from graphids.core.models.fusion.rl import RLFusionBase
 
-from graphids.core.losses.finite import require_finite
-from graphids.core.models.base import eval_mode
-from graphids.core.models.evaluation import ScoringModule, adam
-from graphids.core.models.fusion.features import flatten_features
-
-SCORE_MARGIN = 1e-7
-STD_FLOOR = 1e-6
-
-
-def build_mlp_body(state_dim: int, hidden_dim: int, num_layers: int) -> nn.Sequential:
-    """Linear, LayerNorm, ReLU and dropout 0.2, ``num_layers`` times, without a head.
-
-    Returns:
-        A module from ``[N, state_dim]`` to ``[N, hidden_dim]``.
-    """
-    layers: list[nn.Module] = []
-    for layer in range(num_layers):
-        layers += [
-            nn.Linear(state_dim if layer == 0 else hidden_dim, hidden_dim),
-            nn.LayerNorm(hidden_dim),
-            nn.ReLU(),
-            nn.Dropout(0.2),
-        ]
-    return nn.Sequential(*layers)
-
-
-class FusionModuleBase(ScoringModule):
-    """A head over the states of windows: TensorDicts of features, labels and attack codes.
-
-    Inputs are standardised by buffers that ``fit_features`` fills from training states; before,
-    they are the identity. A subclass gives ``forward_scores`` and records ``lr`` and
-    ``decision_threshold`` by ``save_hyperparameters``.
-    """
-
-    feature_mean: Tensor
-    feature_std: Tensor
-
-    def __init__(self, state_dim: int) -> None:
-        super().__init__()
-        if state_dim < 1:
-            raise ValueError(f"state_dim must be at least 1 (got {state_dim})")
-        self.register_buffer("feature_mean", torch.zeros(state_dim))
-        self.register_buffer("feature_std", torch.ones(state_dim))
-
-    @torch.no_grad()
-    def fit_features(self, td: TensorDict) -> None:
-        """Takes mean and deviation of training states ``[N]``; a constant column keeps 1.
-
-        Raises:
-            ValueError: The states have another width than the head.
-        """
-        flat = self._flat(td).double()
-        std = flat.std(dim=0, correction=0)
-        self.feature_mean.copy_(flat.mean(dim=0))
-        self.feature_std.copy_(torch.where(std > STD_FLOOR, std, torch.ones_like(std)))
-
-    def standardised(self, td: TensorDict) -> Tensor:
-        """Standardised features ``[N, state_dim]``."""
-        return (self._flat(td) - self.feature_mean) / self.feature_std
-
-    def _flat(self, td: TensorDict) -> Tensor:
-        flat = flatten_features(td)
-        if flat.shape[-1] != self.feature_mean.numel():
-            raise ValueError(
-                f"the state has {flat.shape[-1]} features, the head was built for "
-                f"{self.feature_mean.numel()}; build it with state_dim={flat.shape[-1]}"
-            )
-        return flat
-
-    def forward_scores(self, td: TensorDict) -> Tensor:
-        """Probability of an attack ``[N]``."""
-        raise NotImplementedError
-
-    def forward(self, td: TensorDict) -> Tensor:
-        """Probabilities of benign and attack ``[N, 2]``."""
-        attack = self.forward_scores(td)
-        return torch.stack((1.0 - attack, attack), dim=-1)
-
-    @torch.no_grad()
-    def predict_scores(self, td: TensorDict) -> Tensor:
-        """Probability of an attack ``[N]``, float64, in evaluation mode."""
-        with eval_mode(self):
-            return self.forward_scores(td).double()
-
-    @property
-    def decision_threshold(self) -> float:
-        """Threshold from validation, else the setting's."""
-        given: float = self.hparams["decision_threshold"]
-        return given if self.test_threshold is None else self.test_threshold
-
-    def targets(self, td: TensorDict) -> tuple[Tensor, Tensor | None]:
-        """Labels and attack codes ``[N]``."""
-        return td["labels"], td.get("attack_type", None)
-
-    def compute_loss(self, td: TensorDict) -> tuple[Tensor, Tensor]:
-        """Binary cross-entropy ``[]`` of the clamped scores, and the scores ``[N]``.
-
-        Raises:
-            FloatingPointError: A score is not finite.
-        """
-        scores = self.forward_scores(td)
-        # Clamped scores have a finite loss: what breaks, breaks before.
-        require_finite(scores.detach().mean(), {}, f"mean {type(self).__name__} score")
-        clamped = scores.clamp(SCORE_MARGIN, 1.0 - SCORE_MARGIN)
-        loss = functional.binary_cross_entropy(clamped, td["labels"].to(clamped.dtype))
-        return loss, scores
-
-    def training_step(self, td: TensorDict, batch_idx: int) -> Tensor:
-        """Loss of a batch of states; logs ``train_loss``."""
-        loss, _ = self.compute_loss(td)
-        self.log_epoch({"train_loss": loss.detach()}, td.batch_size[0])
-        return loss
-
-    def validation_step(self, td: TensorDict, batch_idx: int) -> None:
-        """Logs ``val_loss`` and ``val_acc``; the epoch's end logs ``val_auroc``."""
-        loss, scores = self.compute_loss(td)
-        hits = (scores >= self.decision_threshold) == (td["labels"] > 0)
-        self.log_epoch({"val_loss": loss, "val_acc": hits.float().mean()}, td.batch_size[0])
-        self.collect_validation(scores, td["labels"])
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam with the settings' ``lr``."""
-        return adam(self.parameters(), self.hparams["lr"])
+__all__ = [
+    "FusionModuleBase",
+    "RLFusionBase",
+    "build_mlp",
+    "build_mlp_body",
+    "feature_keys",
+    "flatten_features",
+]

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import torch
 from tensordict import TensorDict
-from torch import Tensor, nn
+from torch import Tensor
 
 from graphids.core.models.base import eval_mode
 from graphids.core.models.checks import require_positive
-from graphids.core.models.fusion.base import FusionModuleBase
+from graphids.core.models.fusion.head import FusionModuleBase, build_mlp, require_widths
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,10 +25,7 @@ class MLPFusionConfig:
 
     def __post_init__(self) -> None:
         require_positive(self, "lr")
-        if min(self.hidden_dims, default=0) < 1:
-            raise ValueError(
-                f"hidden_dims must be at least one width of at least 1 (got {self.hidden_dims})"
-            )
+        require_widths(self, "hidden_dims")
 
     def build(self, state_dim: int) -> MLPFusionModule:
         """The head for states of this width."""
@@ -45,15 +42,10 @@ class MLPFusionModule(FusionModuleBase):
         lr: float = 0.001,
         decision_threshold: float = 0.5,
     ) -> None:
-        super().__init__(state_dim)
+        super().__init__(state_dim, decision_threshold)
         hidden_dims = list(hidden_dims)
         self.save_hyperparameters()
-        layers: list[nn.Module] = []
-        width = state_dim
-        for hidden in hidden_dims:
-            layers += [nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(0.2)]
-            width = hidden
-        self.net = nn.Sequential(*layers, nn.Linear(width, 1))
+        self.net = build_mlp(state_dim, hidden_dims, 1)
 
     def logits(self, td: TensorDict) -> Tensor:
         """Log-odds of an attack ``[N]``."""

@@ -9,7 +9,7 @@ from tensordict import TensorDict
 from torch import Tensor, nn
 
 from graphids.core.models.checks import require_positive
-from graphids.core.models.fusion.base import FusionModuleBase
+from graphids.core.models.fusion.head import FusionModuleBase
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class WeightedAvgModule(FusionModuleBase):
     def __init__(
         self, lr: float = 0.01, decision_threshold: float = 0.5, state_dim: int = 18
     ) -> None:
-        super().__init__(state_dim)
+        super().__init__(state_dim, decision_threshold)
         self.save_hyperparameters()
         self.weight = nn.Parameter(torch.zeros(()))
 
@@ -52,7 +52,11 @@ class WeightedAvgModule(FusionModuleBase):
         attack = td["gat", "probs"][:, 1]
         return torch.lerp(1.0 - confidence, attack, self.alpha)
 
-    def training_step(self, td: TensorDict, batch_idx: int) -> Tensor:
+    def diagnostics(self, td: TensorDict) -> dict[str, float]:
+        """``alpha``, the share of the classifier."""
+        return {"alpha": float(self.alpha.detach())}
+
+    def training_step(self, td: TensorDict, batch_idx: int) -> Tensor | None:
         """Loss of a batch of states; logs ``train_loss`` and ``alpha``."""
         loss = super().training_step(td, batch_idx)
         self.log_epoch({"alpha": self.alpha.detach()}, td.batch_size[0])

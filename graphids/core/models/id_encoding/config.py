@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import ClassVar
 
+from graphids.core.models.checks import require_at_least_one, require_share
 from graphids.core.models.id_encoding.base import IdEncoder, build_encoder
 
 
@@ -20,10 +21,12 @@ class IdEncodingCfg:
 
     embedding_dim: int = 16
     """Length of a vector; replaces the model's own."""
+    p_unk_drop: float = 0.0
+    """Probability that an id reads as unknown while training; replaces the model's own."""
 
     def __post_init__(self) -> None:
-        if self.embedding_dim < 1:
-            raise ValueError(f"embedding_dim must be at least 1 (got {self.embedding_dim})")
+        require_at_least_one(self, "embedding_dim")
+        require_share(self, "p_unk_drop")
 
     def build(self, num_ids: int, *, mask_index: int | None = None) -> IdEncoder:
         """The encoder for a vocabulary of ``num_ids`` rows, ``mask_index`` that of hidden ids."""
@@ -41,16 +44,33 @@ class LookupEncodingCfg(IdEncodingCfg):
     kind: ClassVar[str] = "lookup"
     class_path: ClassVar[str] = "graphids.core.models.id_encoding.LookupIdEncoder"
 
-    p_unk_drop: float = 0.0
-    """Probability that an id reads as unknown while training."""
+
+@dataclass(frozen=True, kw_only=True)
+class HashEncodingCfg(IdEncodingCfg):
+    """Settings of the hash embedding."""
+
+    kind: ClassVar[str] = "hash"
+    class_path: ClassVar[str] = "graphids.core.models.id_encoding.HashIdEncoder"
+
+    k: int = 2
+    """Buckets of an id."""
+    seed: int = 42
+    """Seed of the hash functions."""
+    num_buckets_factor: int = 4
+    """Buckets for each id of the vocabulary, before rounding up to a power of two."""
+    num_buckets: int | None = None
+    """Buckets; none takes them from the vocabulary."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0.0 <= self.p_unk_drop < 1.0:
-            raise ValueError(f"p_unk_drop must lie in [0, 1) (got {self.p_unk_drop})")
+        require_at_least_one(self, "k", "num_buckets_factor")
+        if self.num_buckets is not None and self.num_buckets < 2:
+            raise ValueError(f"num_buckets must be at least 2 (got {self.num_buckets})")
 
 
-KINDS: Mapping[str, type[IdEncodingCfg]] = {LookupEncodingCfg.kind: LookupEncodingCfg}
+KINDS: Mapping[str, type[IdEncodingCfg]] = {
+    cfg.kind: cfg for cfg in (LookupEncodingCfg, HashEncodingCfg)
+}
 """Settings class of each kind."""
 
 

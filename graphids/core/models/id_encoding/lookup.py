@@ -20,6 +20,8 @@ class LookupIdEncoder(IdEncoder):
     a random one. The data decides the index, the table only has to hold it.
     """
 
+    unknown_value = UNK_INDEX
+
     def __init__(
         self,
         num_ids: int,
@@ -43,10 +45,7 @@ class LookupIdEncoder(IdEncoder):
             raise ValueError(
                 f"num_ids and embedding_dim must be at least 1 (got {num_ids} and {embedding_dim})"
             )
-        if not 0.0 <= p_unk_drop < 1.0:
-            raise ValueError(f"p_unk_drop must lie in [0, 1) (got {p_unk_drop})")
-        self.p_unk_drop = p_unk_drop
-        self.mask_index = mask_index
+        self.reserve(p_unk_drop=p_unk_drop, mask_index=mask_index)
         self.table = nn.Embedding(num_ids, embedding_dim)
         with torch.no_grad():
             self.table.weight[UNK_INDEX].zero_()
@@ -57,13 +56,8 @@ class LookupIdEncoder(IdEncoder):
         return self.table.embedding_dim
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Vectors ``[V, out_dim]`` of ``ids [V]``."""
-        if self.training and self.p_unk_drop > 0.0:
-            dropped = torch.rand(ids.shape, device=ids.device) < self.p_unk_drop
-            if self.mask_index is not None:
-                dropped &= ids != self.mask_index
-            ids = ids.masked_fill(dropped, UNK_INDEX)
-        return self.table(ids)
+        """Vectors ``[V, out_dim]`` of ``ids [V]``, which lie in the table."""
+        return self.table(self.drop_unknown(ids))
 
     @classmethod
     def from_vocab_size(
@@ -71,8 +65,8 @@ class LookupIdEncoder(IdEncoder):
         num_ids: int,
         *,
         embedding_dim: int,
-        mask_index: int | None = None,
         p_unk_drop: float = 0.0,
+        mask_index: int | None = None,
     ) -> Self:
         """A table of ``num_ids`` rows."""
         return cls(num_ids, embedding_dim, p_unk_drop, mask_index)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from graphids.core.batch import GraphBatch, as_graph_batch
-from graphids.core.losses import CrossEntropy, RunningLoss
+from graphids.core.losses import CrossEntropy, RunningLoss, WindowLoss
 from graphids.core.losses.finite import require_finite
 from graphids.core.models.base import GraphModuleBase, eval_mode
 from graphids.core.models.checks import (
@@ -22,15 +22,23 @@ from graphids.core.models.checks import (
     require_share,
 )
 from graphids.core.models.id_encoding import IdEncodingCfg, encoding_cfg
-from graphids.core.models.layers import CONV_TYPES
-from graphids.core.models.supervised.network import GATNetwork
+from graphids.core.models.layers import CONV_TYPES, SELF_LOOPS, ConvSpec, require_conv
+from graphids.core.models.supervised.evidence import accuracy, attack_probability, window_features
+from graphids.core.models.supervised.network import Activations, GATNetwork
+from graphids.core.models.supervised.pooling import POOLINGS, SEQUENCE_POOLS
 
-SCALES: Mapping[str, tuple[int, int, int]] = {"small": (24, 2, 4), "large": (64, 3, 8)}
-"""Hidden width per head, layers and heads of each scale."""
+SCALES: Mapping[str, tuple[int, int, int]] = {
+    "small": (24, 2, 4),
+    "large": (64, 3, 8),
+    "student": (12, 2, 4),
+    "teacher": (43, 3, 4),
+}
+"""Hidden width per head, layers and heads of each scale.
+
+Student and teacher have the 55 thousand and 1.10 million parameters of the published distillation
+with 100 ids; most of them are the LSTM's, whose width is hidden width times heads.
+"""
 FALLBACK_SCALE = (48, 3, 8)
-POOLINGS: Mapping[str, list[str] | None] = {"mean": None, "multi": ["mean", "max", "std"]}
-"""Aggregations of each pooling name; none is the plain mean."""
-SEQUENCE_POOLS = ("auto", "flat")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +47,8 @@ class GATConfig:
 
     conv: str = "gatv2"
     """Graph convolution."""
+    self_loops: str = "pyg"
+    """What the convolution does with a node's own edges: a value of ``SELF_LOOPS``."""
     scale: str = "small"
     """Preset of hidden width, layers and heads."""
     hidden: int | None = None
@@ -54,13 +64,15 @@ class GATConfig:
     embedding_dim: int = 16
     """Length of an id's vector."""
     pooling: str = "mean"
-    """How nodes become a window: the mean, or mean, maximum and deviation side by side."""
+    """How nodes become a window: a name of ``POOLINGS``; ``multi`` sets three side by side."""
     sequence_pool: str = "auto"
-    """How the steps of a sequence become one window."""
+    """How the steps of a sequence become one window: a value of ``SEQUENCE_POOLS``."""
     proj_dim: int = 0
     """Width to which the features are projected; 0 leaves them."""
     p_unk_drop: float = 0.1
     """Probability that an id reads as unknown while training."""
+    ids: IdEncodingCfg | None = None
+    """Encoder of the ids, with its own length and probability; none is a table with those above."""
     lr: float = 1e-3
     """Learning rate of Adam."""
     weight_decay: float = 1e-4
@@ -72,6 +84,7 @@ class GATConfig:
 
     def __post_init__(self) -> None:
         require_choice("conv", self.conv, CONV_TYPES)
+        require_choice("self_loops", self.self_loops, SELF_LOOPS)
         require_choice("scale", self.scale, SCALES)
         require_choice("pooling", self.pooling, POOLINGS)
         require_choice("sequence_pool", self.sequence_pool, SEQUENCE_POOLS)
@@ -90,12 +103,13 @@ class GATConfig:
     ) -> GAT:
         """The model for data of these sizes."""
         settings = dict(vars(self))
-        drop = settings.pop("p_unk_drop")
+        conv = ConvSpec(settings.pop("conv"), settings.pop("self_loops"))
         return GAT(
             loss_fn=loss_fn,
-            conv_type=settings.pop("conv"),
+            conv_type=str(conv),
             pool_aggrs=POOLINGS[settings.pop("pooling")],
-            id_encoder_kwargs={"p_unk_drop": drop},
+            id_encoder_cfg=settings.pop("ids"),
+            id_encoder_kwargs={"p_unk_drop": settings.pop("p_unk_drop")},
             num_ids=num_ids,
             in_channels=in_channels,
             num_classes=num_classes,
@@ -147,7 +161,7 @@ class GAT(GraphModuleBase):
         Raises:
             ValueError: A convolution or sequence pooling that does not exist.
         """
-        require_choice("conv_type", conv_type, CONV_TYPES)
+        require_conv("conv_type", conv_type)
         require_choice("sequence_pool", sequence_pool, SEQUENCE_POOLS)
         super().__init__()
         # A checkpoint holds plain values only, so typed settings are recorded in their plain form.
@@ -173,6 +187,7 @@ class GAT(GraphModuleBase):
             heads=settings["heads"] or heads,
             fc_layers=settings["fc_layers"],
             aggregations=settings["pool_aggrs"] or ["mean"],
+            sequence_pool=settings["sequence_pool"],
             proj_dim=settings["proj_dim"],
             dropout=settings["dropout"],
             checkpointed=settings["gradient_checkpointing"],
@@ -180,29 +195,50 @@ class GAT(GraphModuleBase):
         )
 
     def forward(
-        self, batch: GraphBatch | Data, *, return_embedding: bool = False
-    ) -> Tensor | tuple[Tensor, Tensor]:
-        """Logits ``[G, K]``, and the pooled windows where they are asked for."""
+        self,
+        batch: GraphBatch | Data,
+        *,
+        return_intermediate: bool = False,
+        return_attention_weights: bool = False,
+        return_embedding: bool = False,
+    ) -> Tensor | tuple[Any, ...]:
+        """Logits ``[G, K]``; where more is asked for, a tuple of them and it, in this order.
+
+        Args:
+            batch: Window graphs.
+            return_embedding: The pooled windows ``[G, H * aggregations]``.
+            return_intermediate: What ``layer_outputs`` gives.
+            return_attention_weights: What ``attention_weights`` gives.
+        """
+        batch, found = self._activations(batch)
+        asked: list[Any] = [found.embedding] if return_embedding else []
+        if return_intermediate:
+            asked.append(found.layers)
+        if return_attention_weights:
+            asked.append(self.net.attention_weights(batch, found))
+        return (found.logits, *asked) if asked else found.logits
+
+    def _activations(self, batch: GraphBatch | Data) -> tuple[GraphBatch, Activations]:
         self.require_built()
-        logits, embedding = self.net(as_graph_batch(batch))
-        return (logits, embedding) if return_embedding else logits
+        batch = as_graph_batch(batch)
+        return batch, self.net(batch)
 
     def layer_outputs(self, batch: GraphBatch | Data) -> list[Tensor]:
         """Nodes after each convolution, ``[V, H]`` each."""
-        self.require_built()
-        return self.net.layer_outputs(as_graph_batch(batch))
+        return self._activations(batch)[1].layers
 
     def attention_weights(self, batch: GraphBatch | Data) -> list[tuple[Tensor, Tensor]]:
-        """Edges with loops ``[2, E']`` and their weights ``[E', heads]`` in each layer."""
-        self.require_built()
-        return self.net.attention_weights(as_graph_batch(batch))
+        """Edges as each convolution sees them ``[2, E']`` and their weights ``[E', heads]``.
+
+        The loops that a convolution adds are among them. GPS says those of its GATv2.
+        """
+        return self.net.attention_weights(*self._activations(batch))
 
     @torch.no_grad()
     def predict_scores(self, batch: GraphBatch | Data) -> Tensor:
         """Probability of an attack ``[G]``, float64, in evaluation mode."""
-        self.require_built()
         with eval_mode(self):
-            return _attack_probability(self.net(as_graph_batch(batch))[0])
+            return attack_probability(self._activations(batch)[1].logits)
 
     @property
     def decision_threshold(self) -> float:
@@ -215,20 +251,18 @@ class GAT(GraphModuleBase):
         Raises:
             FloatingPointError: The loss is not finite.
         """
-        self.require_built()
-        batch = as_graph_batch(batch)
-        logits, _ = self.net(batch)
+        batch, (logits, *_) = self._activations(batch)
         loss = self.loss_fn(logits, batch.y, graph=batch)
         require_finite(loss, {"loss": loss, "largest_logit": logits.abs().max()}, "GAT loss")
         return loss, logits
 
     def training_step(self, batch: GraphBatch | Data, batch_idx: int) -> Tensor:
-        """Loss of a batch; logs ``train_loss`` and ``train_acc``."""
+        """Loss of a batch; logs ``train_loss``, its parts if it has any, and ``train_acc``."""
         batch = as_graph_batch(batch)
         loss, logits = self.compute_loss(batch)
-        self.log_epoch(
-            {"train_loss": loss.detach(), "train_acc": _accuracy(logits, batch.y)}, batch.num_graphs
-        )
+        parts = self.loss_fn.components() if isinstance(self.loss_fn, WindowLoss) else {}
+        values = {"loss": loss.detach(), "acc": accuracy(logits, batch.y), **parts}
+        self.log_epoch({f"train_{name}": v for name, v in values.items()}, batch.num_graphs)
         return loss
 
     def validation_step(self, batch: GraphBatch | Data, batch_idx: int) -> None:
@@ -236,8 +270,8 @@ class GAT(GraphModuleBase):
         batch = as_graph_batch(batch)
         loss, logits = self.compute_loss(batch)
         self._val_loss.add(loss, batch.y)
-        self.log_epoch({"val_acc": _accuracy(logits, batch.y)}, batch.num_graphs)
-        self.collect_validation(_attack_probability(logits), batch.y)
+        self.log_epoch({"val_acc": accuracy(logits, batch.y)}, batch.num_graphs)
+        self.collect_validation(attack_probability(logits), batch.y)
 
     def on_validation_epoch_start(self) -> None:
         """Forgets what an interrupted validation left."""
@@ -254,39 +288,9 @@ class GAT(GraphModuleBase):
     def extract_features(
         self, batch: GraphBatch | Data, device: torch.device | str
     ) -> dict[str, Tensor]:
-        """State of each window for a fusion head.
-
-        Args:
-            batch: Window graphs.
-            device: Where the model is.
-
-        Returns:
-            ``probs [G, K]``; ``conf [G, 1]`` = 1 minus the entropy over that of a coin;
-            ``emb_stats [G, 4]`` = mean, deviation, maximum and minimum of the pooled window.
-        """
+        """``window_features`` of each window, for a fusion head; the model moves to ``device``."""
         self.require_built()
         self.to(device)
         with eval_mode(self):
-            logits, embedding = self.net(as_graph_batch(batch).to(device))
-        probs = logits.double().softmax(dim=-1)
-        entropy = -(probs * (probs + 1e-8).log()).sum(dim=-1, keepdim=True)
-        stats = (embedding.mean(-1), embedding.std(-1), embedding.amax(-1), embedding.amin(-1))
-        return {
-            "probs": probs.float(),
-            "conf": (1.0 - entropy / torch.log(entropy.new_tensor(2.0))).clamp(0.0, 1.0).float(),
-            "emb_stats": torch.stack(stats, dim=-1),
-        }
-
-
-def _attack_probability(logits: Tensor) -> Tensor:
-    """Share of every class but the benign first ``[G]``, of logits ``[G, K]``.
-
-    In float64: a float32 softmax is 1 from a logit difference of 17 on, and confident windows would
-    tie.
-    """
-    return logits.double().softmax(dim=-1)[:, 1:].sum(dim=-1)
-
-
-def _accuracy(logits: Tensor, y: Tensor) -> Tensor:
-    """Share of windows whose largest logit is their class ``[]``."""
-    return (logits.argmax(dim=-1) == y).float().mean()
+            _, found = self._activations(as_graph_batch(batch).to(device))
+        return window_features(found.logits, found.embedding)

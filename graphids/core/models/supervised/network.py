@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import NamedTuple, cast
 
 from torch import Tensor, nn
-from torch_geometric.nn import MultiAggregation
 
 from graphids.core.batch import GraphBatch
 from graphids.core.models.base import try_compile
 from graphids.core.models.id_encoding import IdEncoder
-from graphids.core.models.layers import ConvBlock, InputEncoder
+from graphids.core.models.layers import BlockRunner, ConvBlock, InputEncoder
 from graphids.core.models.supervised.jumping import LayerAttention
+from graphids.core.models.supervised.pooling import WindowPool
+
+
+class Activations(NamedTuple):
+    """What the network makes of a batch on its way to the logits."""
+
+    logits: Tensor
+    """``[G, K]``."""
+    embedding: Tensor
+    """Pooled windows ``[G, H * aggregations]``."""
+    inputs: Tensor
+    """Ids and features as the first convolution reads them ``[V, in]``."""
+    layers: list[Tensor]
+    """Nodes after each convolution, ``[V, H]`` each."""
 
 
 class GATNetwork(nn.Module):
@@ -31,6 +44,7 @@ class GATNetwork(nn.Module):
         heads: int,
         fc_layers: int,
         aggregations: Sequence[str],
+        sequence_pool: str,
         proj_dim: int,
         dropout: float,
         checkpointed: bool,
@@ -40,9 +54,8 @@ class GATNetwork(nn.Module):
         super().__init__()
         width = hidden * heads
         self.input = InputEncoder(id_encoder, in_channels, proj_dim)
-        self.convs = nn.ModuleList()
-        for layer in range(num_layers):
-            block: nn.Module = ConvBlock(
+        blocks: list[nn.Module] = [
+            ConvBlock(
                 conv_type,
                 self.input.out_dim if layer == 0 else width,
                 width,
@@ -50,45 +63,37 @@ class GATNetwork(nn.Module):
                 edge_dim=edge_dim,
                 dropout=dropout,
                 norm=False,
-                checkpointed=checkpointed,
             )
-            self.convs.append(try_compile(block, conv_type=conv_type) if compiled else block)
+            for layer in range(num_layers)
+        ]
+        if compiled:
+            blocks = [try_compile(block, conv_type=conv_type) for block in blocks]
+        self.convs = BlockRunner(blocks, checkpointed=checkpointed)
         self.jump = LayerAttention(width, num_layers)
-        self.pool = MultiAggregation(list(aggregations))
-        pooled = width * len(aggregations)
+        self.pool = WindowPool(aggregations, width, sequence_pool)
+        pooled = self.pool.out_dim
         head: list[nn.Module] = []
         for _ in range(fc_layers - 1):
             head += [nn.Linear(pooled, pooled), nn.ReLU(), nn.Dropout(dropout)]
         self.head = nn.Sequential(*head, nn.Linear(pooled, num_classes))
 
-    def node_inputs(self, batch: GraphBatch) -> Tensor:
-        """Ids and features as the first convolution reads them ``[V, in]``."""
-        encoder = self.input.id_encoder
-        ids = batch.node_id if encoder.reads == "node_id" else batch.arbitration_id
-        return self.input(ids, batch.x)
+    @property
+    def last_layer(self) -> nn.Linear:
+        """The layer that makes the logits."""
+        return cast("nn.Linear", self.head[-1])
 
-    def layer_outputs(self, batch: GraphBatch) -> list[Tensor]:
-        """Nodes after each convolution, ``[V, H]`` each."""
-        x = self.node_inputs(batch)
-        outputs = []
-        for conv in self.convs:
-            x = conv(x, batch.edge_index, batch.edge_attr, batch.batch)
-            outputs.append(x)
-        return outputs
+    def forward(self, batch: GraphBatch) -> Activations:
+        """Logits and what came before them."""
+        inputs = self.input(self.input.id_encoder.ids_of(batch), batch.x)
+        layers = self.convs.outputs(inputs, batch.edge_index, batch.edge_attr, batch.batch)
+        embedding = self.pool(self.jump(layers), batch.batch, batch.step, batch.num_graphs)
+        return Activations(self.head(embedding), embedding, inputs, layers)
 
-    def embed(self, batch: GraphBatch) -> Tensor:
-        """Pooled windows ``[G, H * aggregations]``."""
-        nodes = self.jump(self.layer_outputs(batch))
-        return self.pool(nodes, batch.batch, dim_size=batch.num_graphs)
-
-    def forward(self, batch: GraphBatch) -> tuple[Tensor, Tensor]:
-        """Logits ``[G, K]`` and pooled windows."""
-        embedding = self.embed(batch)
-        return self.head(embedding), embedding
-
-    def attention_weights(self, batch: GraphBatch) -> list[tuple[Tensor, Tensor]]:
-        """Edges with loops ``[2, E']`` and their weights ``[E', heads]`` in each layer."""
-        inputs = [self.node_inputs(batch), *self.layer_outputs(batch)[:-1]]
+    def attention_weights(
+        self, batch: GraphBatch, activations: Activations
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Edges as each convolution sees them ``[2, E']`` and their weights ``[E', heads]``."""
+        inputs = (activations.inputs, *activations.layers[:-1])
         return [
             # A compiled block hands attributes through, which its type does not say.
             cast("ConvBlock", conv).attention(x, batch.edge_index, batch.edge_attr)
