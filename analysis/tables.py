@@ -15,6 +15,8 @@ from graphids.store.results import METRICS_FILE, read_metrics, read_plans
 
 METRICS = ("f1", "mcc", "auroc", "ap", "precision", "recall", "fpr", "n_windows", "n_attacks")
 """Metrics of a table, in its order; ``f1`` is that of the attack class."""
+TABULATED = ("row", "reference")
+"""Roles of the trials that a table shows."""
 COLUMNS = (
     "grid", "variant", "axis", "level", "baseline",
     "dataset", "subset", "metric", "mean", "std", "n",
@@ -32,7 +34,7 @@ class AblationTable:
 
 
 def ablation_table(store: Path, grid: str) -> AblationTable:
-    """Mean and standard deviation over seeds of every metric, the baseline first, the floor last.
+    """Mean and standard deviation over seeds of every metric: baseline first, references last.
 
     Args:
         store: Folder of the store.
@@ -45,10 +47,10 @@ def ablation_table(store: Path, grid: str) -> AblationTable:
     plan = read_plans(store, grid)
     outputs = OutputStore(store)
     known = outputs.committed()
-    used = plan.filter((pl.col("role") == "row") | (pl.col("stage") == "prepare"))
+    rows = plan.filter(pl.col("role").is_in(TABULATED))
     folders = [
         known[key[:SHORT]]
-        for key in used["fingerprint"].unique(maintain_order=True)
+        for key in rows["fingerprint"].unique(maintain_order=True)
         if key[:SHORT] in known
     ]
     for folder in folders:
@@ -58,20 +60,19 @@ def ablation_table(store: Path, grid: str) -> AblationTable:
         & (pl.col("attack") == "all")
         & pl.col("metric").is_in(METRICS)
     )
-    cells = _summarise(pl.concat([plan.filter(role="row"), _floor(plan)]), metrics)
+    # A trial that all seeds share is one measurement, however many seeds the grid has.
+    trials = rows.unique(["variant", "dataset", "fingerprint"], maintain_order=True)
+    cells = _summarise(trials, metrics)
     missing = _missing(plan, known, Ledger(store))
-    return AblationTable(rows=cells, notes=(*missing, *_other_windows(cells)))
+    return AblationTable(rows=cells, notes=(*_aliases(rows), *missing, *_other_windows(cells)))
 
 
-def _floor(plan: pl.DataFrame) -> pl.DataFrame:
-    """A row a dataset for the floor, whose metrics the baseline's prepared dataset holds."""
-    first = plan.filter(stage="prepare").sort("position", "seed", maintain_order=True)
-    return first.unique("dataset", keep="first", maintain_order=True).with_columns(
-        variant=pl.lit(FLOOR),
-        axis=pl.lit(None, pl.String),
-        level=pl.lit(None, pl.String),
-        baseline=pl.lit(value=False),
-        position=pl.lit(plan["position"].max(), pl.Int64) + 1,
+def _aliases(rows: pl.DataFrame) -> tuple[str, ...]:
+    """Rows that stand for several variants of equal settings."""
+    named = rows.unique("variant", maintain_order=True).filter(pl.col("aliases").list.len() > 0)
+    return tuple(
+        f"{row['variant']} is also {', '.join(row['aliases'])}: equal settings, one training"
+        for row in named.iter_rows(named=True)
     )
 
 
@@ -121,7 +122,6 @@ def _summarise(rows: pl.DataFrame, metrics: pl.DataFrame) -> pl.DataFrame:
             n=pl.col("value").count().cast(pl.Int64),
         )
         .sort("dataset", "subset", "position", "order", maintain_order=True)
-        .with_columns(std=pl.when(pl.col("variant") == FLOOR).then(None).otherwise(pl.col("std")))
         .select(COLUMNS)
     )  # fmt: skip
 
@@ -132,7 +132,7 @@ def _missing(plan: pl.DataFrame, known: dict[str, Path], ledger: Ledger) -> tupl
     for (variant, dataset, seed), chain in plan.group_by(
         "variant", "dataset", "seed", maintain_order=True
     ):
-        last = chain.filter(role="row")["fingerprint"].item()
+        last = chain.filter(pl.col("role").is_in(TABULATED))["fingerprint"].item()
         if last[:SHORT] in known:
             continue
         failure = ledger.failure(last)

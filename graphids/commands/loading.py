@@ -7,23 +7,23 @@ import importlib.util
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, get_type_hints
 
 import pydantic
 
 import grids
 from graphids.commands.errors import RequestError, as_request
 from graphids.data.datasets import open_dataset
+from graphids.grid.edits import edit_stages
 from graphids.grid.grid import Grid
-from graphids.grid.settings import edit_path, field_value
-from graphids.grid.trial import StageLike, chain
-from graphids.runner.plan import DatasetInfo, Plan, make_plan
-
-AnyStage = TypeVar("AnyStage", bound=StageLike)
+from graphids.grid.settings import field_value
+from graphids.grid.trial import chain
+from graphids.runner.expansion import make_plan
+from graphids.runner.plan import DatasetInfo, Plan
 
 
 def load_grid(name: str) -> Grid:
@@ -136,27 +136,15 @@ def _override(grid: Grid, setting: str) -> Grid:
             f"grid {grid.name!r} has no stage {stage_name!r}; it has {', '.join(names)}"
         )
     variants = tuple(
-        replace(v, stage=_override_stage(v.stage, stage_name, field_path, text))
+        replace(
+            v,
+            stage=edit_stages(
+                v.stage, stage_name, field_path, lambda stage: _parse(stage, field_path, text)
+            ),
+        )
         for v in grid.variants
     )
     return replace(grid, variants=variants)
-
-
-def _override_stage(stage: AnyStage, name: str, path: str, text: str) -> AnyStage:
-    """A stage, or those of its upstream stages that bear ``name``, with a field replaced."""
-    if not is_dataclass(stage):
-        raise RequestError(f"stage {stage.name!r} is no dataclass, so --set cannot reach it")
-    sources = {id(source) for source in stage.upstream().values()}
-    changed = {}
-    for described in fields(stage):
-        value = field_value(stage, described.name)
-        if id(value) in sources:
-            changed[described.name] = _override_stage(value, name, path, text)
-    if changed:
-        stage = replace(stage, **changed)
-    if stage.name == name:
-        stage = edit_path(stage, path, _parse(stage, path, text))
-    return stage
 
 
 def _parse(settings: object, path: str, text: str) -> Any:

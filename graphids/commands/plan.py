@@ -40,10 +40,11 @@ def show(plan: Plan, committed: set[str]) -> None:
     """Prints rows, trials, what sharing saved and what is committed."""
     console = Console(highlight=False)
     saved = plan.total_trials - len(plan.trials)
+    rows = sum(not row.reference for row in plan.rows)
     console.print(
-        f"Grid [bold]{plan.grid.name}[/bold]: {len(plan.rows)} rows = "
+        f"Grid [bold]{plan.grid.name}[/bold]: {rows} rows = "
         f"{len(plan.grid.variants)} variants x {len(plan.grid.datasets)} datasets "
-        f"x {len(plan.grid.seeds)} seeds"
+        f"x {len(plan.grid.seeds)} seeds; {len(plan.grid.references or ())} references below"
     )
     console.print(
         f"{plan.total_trials} trials, {len(plan.trials)} after sharing ({saved} saved); "

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from itertools import product
 
 from graphids.grid.axis import Axis, Level
-from graphids.grid.grid import Variant
+from graphids.grid.grid import Grid, Variant
 from graphids.grid.trial import StageLike
 
 
@@ -63,6 +65,32 @@ def full_factorial(baseline: StageLike, *axes: Axis) -> tuple[Variant, ...]:
             )
         )
     return tuple(rows)
+
+
+def union(grids: Iterable[Grid]) -> tuple[Variant, ...]:
+    """Every variant of several grids; one that comes again under its name stands once.
+
+    Of several baselines that end in the same stage the first stays one.
+
+    Raises:
+        ValueError: if two grids give one name to different rows.
+    """
+    rows: dict[str, Variant] = {}
+    compared: set[str] = set()
+    for grid in grids:
+        for variant in grid.variants:
+            known = rows.get(variant.name)
+            if known is not None and known.stage != variant.stage:
+                raise ValueError(
+                    f"grid {grid.name!r} has a row {variant.name!r} that differs from an earlier "
+                    "grid's row of that name; rename one of them"
+                )
+            if known is None:
+                first = variant.baseline and variant.stage.name not in compared
+                rows[variant.name] = replace(variant, baseline=first)
+            if rows[variant.name].baseline:
+                compared.add(variant.stage.name)
+    return tuple(rows.values())
 
 
 def _check_axes(baseline: StageLike, axes: tuple[Axis, ...]) -> None:

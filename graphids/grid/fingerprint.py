@@ -40,6 +40,12 @@ def fingerprint(
     return digest(identity)
 
 
+def stage_digest(stage: StageLike) -> str:
+    """Digest of a stage with everything upstream of it, dataset and seed left open."""
+    upstream = {role: stage_digest(source) for role, source in stage.upstream().items()}
+    return fingerprint(stage, "", None, upstream)
+
+
 def type_name(stage: StageLike) -> str:
     """Class of a stage; with its module where it is a user's own, so that it is no other's twin."""
     kind = type(stage)

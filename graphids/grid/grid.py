@@ -26,6 +26,8 @@ class Variant:
     """Level of that axis."""
     baseline: bool = False
     """Whether other rows with the same last stage are compared with this one."""
+    aliases: tuple[str, ...] = ()
+    """Other names of the row: those of variants that are equal to it in every setting."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,9 @@ class Grid:
     """Names of the datasets."""
     seeds: Sequence[int]
     """Seeds; differences between rows are paired over them."""
+    references: Sequence[Variant] | None = None
+    """Rows below the table that nothing is compared with, such as simple detectors; ``None`` takes
+    the standard ones on the baseline's prepared dataset. The floor stands there in any case."""
 
     def __post_init__(self) -> None:
         ordered = sorted(self.variants, key=lambda variant: not variant.baseline)
@@ -49,7 +54,7 @@ class Grid:
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", self.name):
             raise ValueError(f"grid name {self.name!r} must be a word: letters, digits, _ and -")
         for what, values in (
-            ("variants", [variant.name for variant in self.variants]),
+            ("variants", [variant.name for variant in (*self.variants, *(self.references or ()))]),
             ("datasets", self.datasets),
             ("seeds", self.seeds),
         ):

@@ -1,43 +1,80 @@
-"""The unsupervised detector: an autoencoder trained on benign windows."""
+"""The unsupervised detector: an autoencoder or a contrastive encoder, trained on benign windows."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import ClassVar
 
 from graphids.core.budget import Budget
+from graphids.core.losses import FeatureDistillation, VGAETaskLoss
+from graphids.core.losses.autoencoder import AutoencoderLoss
 from graphids.core.memory import trial_device
-from graphids.core.models.autoencoder.vgae import VGAEConfig
+from graphids.core.models.autoencoder import DGIConfig, VGAEConfig
 from graphids.grid.trial import Trial
 from graphids.stages.dataset import Prepared
-from graphids.stages.detect import detector_handoff
+from graphids.stages.detect import TrainedDetector, detector_handoff
 from graphids.stages.handoff import Handoff
 from graphids.stages.prepare import Prepare
 from graphids.stages.protocol import Demand, Report, Sizes, Stage
+from graphids.stages.record import Record, recorded_nodes
 from graphids.stages.training import FitConfig, fit, seed_everything
 
 
 @dataclass(frozen=True, kw_only=True)
+class FeatureDistillConfig:
+    """How a student autoencoder is drawn towards its teacher."""
+
+    alpha: float = 0.7
+    """Share of the teacher in the loss."""
+    latent_weight: float = 1.0
+    """Weight of the distance between the latent means."""
+    recon_weight: float = 1.0
+    """Weight of the distance between the reconstructions."""
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.alpha <= 1.0:
+            raise ValueError(f"alpha must lie in [0, 1] (got {self.alpha})")
+        if min(self.latent_weight, self.recon_weight) < 0.0:
+            raise ValueError(
+                "latent_weight and recon_weight must not be negative "
+                f"(got {self.latent_weight} and {self.recon_weight})"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Autoencode:
-    """A variational graph autoencoder whose errors, far from benign ones, mean an attack."""
+    """A detector without labels: windows that it did not learn to explain are attacks."""
 
     name: ClassVar[str] = "autoencode"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     seeded: ClassVar[bool] = True
 
     data: Prepare = field(default_factory=Prepare)
     """The prepared dataset."""
-    model: VGAEConfig = field(default_factory=VGAEConfig)
+    model: VGAEConfig | DGIConfig = field(default_factory=VGAEConfig)
     """The network."""
+    teacher: Record | None = None
+    """What a larger autoencoder said of the training windows; none trains without a teacher."""
+    distill: FeatureDistillConfig = field(default_factory=FeatureDistillConfig)
+    """How the teacher counts."""
     batch: Budget = field(default_factory=Budget)
     """Nodes and edges of one optimiser step."""
     fit: FitConfig = field(default_factory=FitConfig)
     """How long it trains."""
 
+    def __post_init__(self) -> None:
+        if self.teacher is not None:
+            self.teacher.require("teacher", self.data, detector="autoencode", nodes=True)
+            if not isinstance(self.model, VGAEConfig):
+                raise ValueError(
+                    f"a teacher needs a VGAE as its student (got {type(self.model).__name__}): "
+                    "latents and reconstructions are what is distilled"
+                )
+
     def upstream(self) -> Mapping[str, Stage]:
-        """The prepared dataset."""
-        return {"data": self.data}
+        """The prepared dataset, and the teacher where there is one."""
+        return {"data": self.data} | ({"teacher": self.teacher} if self.teacher else {})
 
     def demand(self, inputs: Sizes) -> Demand:
         """One core or a GPU, for as long as the epochs take."""
@@ -49,9 +86,25 @@ class Autoencode:
         prepared = Prepared.of(inputs["data"])
         data = prepared.data_module(self.batch, seed, benign_only=True)
         seed_everything(seed)
+        loss = self._distillation(prepared, inputs) if self.teacher else None
         model = self.model.build(
-            num_ids=data.num_ids, in_channels=data.in_channels, num_classes=data.num_classes
+            num_ids=data.num_ids,
+            in_channels=data.in_channels,
+            num_classes=data.num_classes,
+            loss_fn=loss,
         )
-        trained = fit(model, data, self.fit, report)
+        detector = TrainedDetector.of(model, fit(model, data, self.fit, report))
         model.on_test_setup(data, trial_device())
-        return detector_handoff(trial, model, model.score, prepared, data, trained)
+        return detector_handoff(trial, detector, model.score, prepared, data, model.calibration())
+
+    def _distillation(self, prepared: Prepared, inputs: Mapping[str, Handoff]) -> AutoencoderLoss:
+        """The task loss drawn towards the teacher."""
+        assert isinstance(self.model, VGAEConfig)
+        nodes = recorded_nodes(inputs["teacher"], prepared)
+        return FeatureDistillation(
+            VGAETaskLoss(),
+            nodes,
+            student_dim=self.model.latent_width,
+            teacher_dim=nodes.mu.shape[1],
+            **asdict(self.distill),
+        )

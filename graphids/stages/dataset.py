@@ -14,6 +14,7 @@ from graphids.data.splits import Part
 from graphids.stages.evaluation import Windows
 from graphids.stages.handoff import Handoff, TensorFile
 from graphids.stages.prepare import PART, TRAIN_FILE
+from graphids.stages.representation import LEAD_IN, POOLED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +45,17 @@ class Prepared:
         )
 
     def data_module(
-        self, budget: Budget, seed: int, *, benign_only: bool = False
+        self, budget: Budget, seed: int, *, benign_only: bool = False, index: Tensor | None = None
     ) -> GraphDataModule:
-        """Loaders under a budget, shuffled by ``seed``."""
+        """Loaders under a budget, shuffled by ``seed``, over the training windows at ``index``."""
         return GraphDataModule(
-            self.train, self.part, self.tests, budget, seed=seed, benign_only=benign_only
+            self.train,
+            self.part,
+            self.tests,
+            budget,
+            seed=seed,
+            benign_only=benign_only,
+            index=index,
         )
 
     def windows(self, split: str) -> Windows:
@@ -67,5 +74,6 @@ class Prepared:
 
 def _graphs(file: TensorFile) -> PackedGraphs:
     """Packed graphs of a tensor file; the tensors are shared, not copied."""
-    tensors = {name: tensor for name, tensor in file.tensors.items() if name != PART}
+    beside = {PART, POOLED, LEAD_IN}
+    tensors = {name: tensor for name, tensor in file.tensors.items() if name not in beside}
     return PackedGraphs.from_tensors(tensors, num_ids=int(file.header["num_ids"]))

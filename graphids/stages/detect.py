@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from graphids.core.batch import GraphBatch
+from graphids.core.losses import loss_name
 from graphids.core.memory import trial_device
-from graphids.core.models.checkpoint import checkpoint_tensors
-from graphids.core.models.evaluation import ScoringModule
+from graphids.core.models.base import GraphModuleBase, ScoreBasedDetectorMixin
+from graphids.core.models.checkpoint import checkpoint_tensors, model_from_checkpoint_tensors
 from graphids.data.datamodule import GraphDataModule
 from graphids.data.splits import Part
 from graphids.grid.trial import Trial
@@ -19,30 +22,53 @@ from graphids.stages.evaluation import Scored, evaluate, score_all
 from graphids.stages.handoff import Handoff, TensorFile
 from graphids.stages.training import Trained, move
 
+MODEL_FILE = "model"
+"""Checkpoint of a detector."""
+CALIBRATION_FILE = "calibration"
+"""What a detector without labels took from benign windows after its training."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedDetector:
+    """A detector at the end of its training, before anything is fitted on validation."""
+
+    model: GraphModuleBase
+    """The model, in evaluation mode."""
+    file: TensorFile
+    """Its checkpoint."""
+    trained: Trained
+    """What the training left."""
+
+    @classmethod
+    def of(cls, model: GraphModuleBase, trained: Trained) -> TrainedDetector:
+        """Takes the checkpoint now: what is calibrated later is an artefact of its own."""
+        tensors, header = checkpoint_tensors(model)
+        # Copies: on a CPU the model's own tensors would be those, and calibration fills some.
+        copies = {name: tensor.clone() for name, tensor in tensors.items()}
+        return cls(model=model, file=TensorFile(copies, header), trained=trained)
+
 
 def detector_handoff(
     trial: Trial,
-    model: ScoringModule,
+    detector: TrainedDetector,
     score: Callable[[GraphBatch], Tensor],
     prepared: Prepared,
     data: GraphDataModule,
-    trained: Trained,
+    calibration: Mapping[str, Tensor] | None = None,
 ) -> Handoff:
     """Scores the second half of validation and every test subset, and packs the checkpoint.
 
     Args:
         trial: The trial that trained the model.
-        model: The trained model, in evaluation mode.
+        detector: The trained detector.
         score: Scores of a batch ``[G]``, higher = more anomalous.
         prepared: The dataset.
         data: Its loaders.
-        trained: What the training left.
+        calibration: What the score reads beside the weights, where it reads anything.
     """
     device = trial_device()
     with torch.no_grad():
-        calibration = score_all(
-            score, move(data.calibration_dataloader(), device), len(prepared.train)
-        )
+        found = score_all(score, move(data.calibration_dataloader(), device), len(prepared.train))
         tests = {
             name: Scored(
                 windows=prepared.windows(name),
@@ -52,15 +78,44 @@ def detector_handoff(
         }
     validation = Scored(
         windows=prepared.part_windows(Part.CALIBRATION),
-        scores=calibration[prepared.index(Part.CALIBRATION)],
+        scores=found[prepared.index(Part.CALIBRATION)],
     )
     result = evaluate(trial.fingerprint, validation, tests, prepared.attack_names)
-    tensors, header = checkpoint_tensors(model, test_threshold=result.threshold.value)
-    parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    header = {**detector.file.header, "test_threshold": json.dumps(result.threshold.value)}
+    files = {MODEL_FILE: TensorFile(detector.file.tensors, header)}
+    if calibration is not None:
+        files[CALIBRATION_FILE] = TensorFile(calibration)
+    model = detector.model
+    # The teacher's projection and the like are no part of the detector.
+    own = [p for name, p in model.named_parameters() if not name.startswith("loss_fn.")]
     return Handoff(
-        files={"model": TensorFile(tensors, header)},
-        meta={**trained.facts, **result.facts(), "parameters": parameters},
+        files=files,
+        meta={
+            **detector.trained.facts,
+            **result.facts(),
+            "loss": loss_name(model.loss_fn),
+            "parameters": sum(p.numel() for p in own if p.requires_grad),
+        },
         metrics=result.metrics,
         scores=result.scores,
-        history=trained.history,
+        history=detector.trained.history,
     )
+
+
+def load_detector(handoff: Handoff) -> GraphModuleBase:
+    """The detector that a trial handed on, calibrated, on the trial's device, ready to score.
+
+    Raises:
+        TypeError: The checkpoint holds something else.
+        RuntimeError: Its state does not fit its settings.
+        ValueError: It is damaged or of an unknown class.
+    """
+    file = handoff.files[MODEL_FILE]
+    model = model_from_checkpoint_tensors(file.tensors, file.header)
+    if not isinstance(model, GraphModuleBase):
+        raise TypeError(f"a detector of graphs was expected, the checkpoint holds {type(model)}")
+    if CALIBRATION_FILE in handoff.files:
+        if not isinstance(model, ScoreBasedDetectorMixin):
+            raise TypeError(f"{type(model).__name__} has a calibration but takes none")
+        model.load_calibration(handoff.files[CALIBRATION_FILE].tensors)
+    return model.to(trial_device()).eval()

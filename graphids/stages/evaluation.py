@@ -97,8 +97,16 @@ def evaluate(
     validation: Scored,
     tests: Mapping[str, Scored],
     attack_names: Mapping[int, str],
+    threshold: Threshold | None = None,
 ) -> Evaluation:
     """Chooses the threshold on validation and tabulates validation and every test subset.
+
+    Args:
+        fingerprint: Trial whose output holds the rows.
+        validation: Second half of the validation blocks, scored.
+        tests: Test subsets, scored.
+        attack_names: Name of each attack code.
+        threshold: A threshold that the detector has by its definition; none chooses one.
 
     Raises:
         FloatingPointError: if a score is not finite; names the split and how many.
@@ -110,7 +118,8 @@ def evaluate(
                 f"{broken} of {len(split.scores)} scores of split {name!r} are not finite; "
                 "the model diverged: lower the learning rate or clip its gradient"
             )
-    threshold = max_f1_threshold(validation.scores, validation.windows.label)
+    if threshold is None:
+        threshold = max_f1_threshold(validation.scores, validation.windows.label)
     rows: list[dict[str, Any]] = []
     for name, split in {VALIDATION: validation, **tests}.items():
         rows += metric_rows(fingerprint, name, _metrics(split, threshold.value))
@@ -125,20 +134,6 @@ def evaluate(
         scores=pl.concat(frames),
         threshold=threshold,
     )
-
-
-def floor_metrics(fingerprint: str, tests: Mapping[str, Tensor]) -> pl.DataFrame:
-    """Metrics of flagging every window, the floor under every table.
-
-    Args:
-        fingerprint: Trial whose output holds them.
-        tests: Labels of each test subset ``[G]``.
-    """
-    rows: list[dict[str, Any]] = []
-    for name, labels in tests.items():
-        ones = torch.ones(len(labels), dtype=torch.float64)
-        rows += metric_rows(fingerprint, name, binary_metrics(ones, labels, 0.5))
-    return pl.DataFrame(rows, schema=METRICS_SCHEMA)
 
 
 def _metrics(split: Scored, threshold: float) -> dict[str, float | None]:

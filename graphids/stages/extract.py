@@ -12,8 +12,8 @@ from torch import Tensor
 from graphids.core.batch import GraphBatch
 from graphids.core.budget import Budget
 from graphids.core.memory import trial_device
+from graphids.core.models.autoencoder import VGAEConfig
 from graphids.core.models.base import GraphModuleBase
-from graphids.core.models.checkpoint import model_from_checkpoint_tensors
 from graphids.data.loader import BudgetLoader
 from graphids.data.packed import PackedGraphs
 from graphids.data.splits import Part
@@ -21,6 +21,7 @@ from graphids.grid.trial import Trial
 from graphids.stages.autoencode import Autoencode
 from graphids.stages.classify import Classify
 from graphids.stages.dataset import Prepared
+from graphids.stages.detect import load_detector
 from graphids.stages.evaluation import Windows
 from graphids.stages.handoff import Handoff, TensorFile
 from graphids.stages.prepare import TRAIN_FILE
@@ -28,9 +29,12 @@ from graphids.stages.protocol import Demand, Report, Sizes, Stage
 from graphids.stages.training import move
 
 FUSION_TRAIN = "fusion_train"
-"""States on which the fusion is trained: windows that neither detector was fitted on."""
+"""States on which the fusion is trained."""
 FUSION_VALIDATION = "fusion_validation"
 """States on which its threshold is chosen."""
+TRAIN_PARTS: Mapping[str, Part] = {"held_out": Part.STOP, "in_sample": Part.TRAIN}
+"""Where the fusion's training states come from: windows that neither detector was fitted on, or
+those that both were, whose states are over-confident."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,15 +42,36 @@ class Extract:
     """Features of both detectors: 11 numbers of the autoencoder, 7 of the classifier a window."""
 
     name: ClassVar[str] = "extract"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     seeded: ClassVar[bool] = True
 
     autoencoder: Autoencode
     """The unsupervised detector."""
     classifier: Classify
     """The supervised detector."""
+    train_on: str = "held_out"
+    """Where the training states come from: a key of ``TRAIN_PARTS``."""
+    max_train: int = 150_000
+    """Most training states; more are thinned at random."""
+    max_validation: int = 30_000
+    """Most validation states; more are thinned at random."""
 
     def __post_init__(self) -> None:
+        if self.train_on not in TRAIN_PARTS:
+            raise ValueError(
+                f"train_on must be one of {', '.join(TRAIN_PARTS)} (got {self.train_on!r})"
+            )
+        if min(self.max_train, self.max_validation) < 1:
+            raise ValueError(
+                "max_train and max_validation must be at least 1 "
+                f"(got {self.max_train} and {self.max_validation})"
+            )
+        has_errors = isinstance(self.autoencoder.model, VGAEConfig)
+        if not has_errors:
+            raise ValueError(
+                "the fusion reads the errors of a VGAE; give an autoencoder whose model is a "
+                f"VGAEConfig (got {type(self.autoencoder.model).__name__})"
+            )
         if self.autoencoder.data != self.classifier.data:
             raise ValueError(
                 "both detectors must read the same prepared dataset, found "
@@ -69,14 +94,19 @@ class Extract:
         """Runs both detectors over the validation halves and every test subset."""
         prepared = Prepared.of(inputs["data"])
         models = {
-            "vgae": _model(inputs["autoencoder"]),
-            "gat": _model(inputs["classifier"]),
+            "vgae": load_detector(inputs["autoencoder"]),
+            "gat": load_detector(inputs["classifier"]),
         }
         budget = self.classifier.batch
+        chance = torch.Generator().manual_seed(trial.seed or 0)
         files = {}
-        for name, part in ((FUSION_TRAIN, Part.STOP), (FUSION_VALIDATION, Part.CALIBRATION)):
-            states = _states(models, prepared.train, budget, prepared.index(part))
-            files[name] = _state_file(states, prepared.part_windows(part))
+        for name, part, most in (
+            (FUSION_TRAIN, TRAIN_PARTS[self.train_on], self.max_train),
+            (FUSION_VALIDATION, Part.CALIBRATION, self.max_validation),
+        ):
+            index = thinned(prepared.index(part), most, chance)
+            states = _states(models, prepared.train, budget, index)
+            files[name] = _state_file(states, prepared.windows(TRAIN_FILE).select(index))
         for name, graphs in prepared.tests.items():
             states = _states(models, graphs, budget, torch.arange(len(graphs)))
             files[name] = _state_file(states, prepared.windows(name))
@@ -103,13 +133,12 @@ def _meta(data: Handoff) -> dict[str, Any]:
     return {name: data.meta[name] for name in ("tests", "captures", "attack_names")}
 
 
-def _model(handoff: Handoff) -> GraphModuleBase:
-    """A trained detector, ready to score."""
-    file = handoff.files["model"]
-    model = model_from_checkpoint_tensors(file.tensors, file.header)
-    if not isinstance(model, GraphModuleBase):
-        raise TypeError(f"a detector of graphs was expected, the checkpoint holds {type(model)}")
-    return model.to(trial_device()).eval()
+def thinned(index: Tensor, most: int, generator: torch.Generator) -> Tensor:
+    """At most ``most`` of the windows at ``index`` ``[n]``, drawn at random, in their order."""
+    if index.numel() <= most:
+        return index
+    chosen = torch.randperm(index.numel(), generator=generator)[:most]
+    return index[chosen.sort().values]
 
 
 @torch.no_grad()

@@ -12,9 +12,9 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from graphids.core.models.checkpoint import checkpoint_tensors
-from graphids.core.models.fusion.base import FusionModuleBase, flatten_features
+from graphids.core.models.fusion import DQNFusionModule, FusionConfig
+from graphids.core.models.fusion.base import FusionModuleBase, RLFusionBase, flatten_features
 from graphids.core.models.fusion.mlp import MLPFusionConfig
-from graphids.core.models.fusion.weighted_avg import WeightedAvgConfig
 from graphids.grid.trial import Trial
 from graphids.stages.evaluation import Scored, Windows, evaluate
 from graphids.stages.extract import FUSION_TRAIN, FUSION_VALIDATION, Extract, read_states
@@ -27,17 +27,18 @@ from graphids.stages.training import EpochReport, History, seed_everything
 class Fuse:
     """A fusion head, trained on the half of validation that neither detector was fitted on.
 
-    That half stopped the detectors' training early, so it is not used to stop the fusion as well:
-    the head trains for a fixed number of epochs and its last weights count.
+    (Or, as an axis, on their training windows.) That half stopped the detectors' training early, so
+    it does not stop the fusion as well: the head trains for a fixed number of epochs and its last
+    weights count.
     """
 
     name: ClassVar[str] = "fuse"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     seeded: ClassVar[bool] = True
 
     states: Extract
     """Where the features come from."""
-    head: MLPFusionConfig | WeightedAvgConfig = field(default_factory=MLPFusionConfig)
+    head: FusionConfig = field(default_factory=MLPFusionConfig)
     """The fusion head."""
     epochs: int = 200
     """Passes over the training states."""
@@ -66,6 +67,10 @@ class Fuse:
         model = self.head.build(state_dim=flatten_features(train).shape[1])
         model.fit_features(train)
         history = History(report)
+        if isinstance(model, RLFusionBase):
+            model.seed_actions(seed)
+        if isinstance(model, DQNFusionModule):
+            model.plan_decisions(self.epochs * len(windows.label))
         loader = StateLoader(train, windows.label, self.batch_size, seed)
         _trainer(self.epochs, history).fit(model, loader)
         model.eval()
@@ -79,6 +84,7 @@ class Fuse:
             meta={
                 "epochs": self.epochs,
                 **result.facts(),
+                "diagnostics": _diagnostics(model, states),
                 "parameters": sum(p.numel() for p in model.parameters()),
             },
             metrics=result.metrics,
@@ -129,6 +135,14 @@ def _features(handoff: Handoff, name: str) -> tuple[TensorDict, Windows]:
         model, _, feature = key.partition(".")
         keyed[model, feature] = tensor
     return keyed, windows
+
+
+@torch.no_grad()
+def _diagnostics(model: FusionModuleBase, handoff: Handoff) -> dict[str, float]:
+    """What the head does with the states on which its threshold is chosen."""
+    features, windows = _features(handoff, FUSION_VALIDATION)
+    features["labels"] = windows.label
+    return model.diagnostics(features)
 
 
 @torch.no_grad()

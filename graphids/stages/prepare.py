@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
-
-from torch import Tensor
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 from graphids.data.datasets import Capture, Dataset, open_dataset
 from graphids.data.messages import attack_name
-from graphids.data.packed import PackedGraphs, build_graphs, concatenate
+from graphids.data.packed import PackedGraphs
+from graphids.data.quarantine import Quarantine
 from graphids.data.scaling import ESTIMATORS, fit_scaler
-from graphids.data.splits import Part, audit, class_counts, class_notes, split
-from graphids.data.vocabulary import Vocabulary
-from graphids.data.windows import check_window, overlap_reach
+from graphids.data.scopes import SCOPES, vocabulary_of
+from graphids.data.splits import Part, audit, class_counts, class_notes, source_boundaries
 from graphids.grid.trial import Trial
-from graphids.stages.evaluation import floor_metrics
 from graphids.stages.handoff import Handoff, TensorFile
 from graphids.stages.protocol import Demand, Report, Sizes, Stage
+from graphids.stages.representation import Built, Representation
 
 TRAIN_FILE = "train"
 PART = "part"
 """Tensor of the training file that tells which part of the split each window belongs to."""
+ON_BAD = ("raise", "quarantine")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +29,7 @@ class Prepare:
     """Window graphs of a dataset: split, vocabulary and scaler fitted on training windows alone."""
 
     name: ClassVar[str] = "prepare"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     seeded: ClassVar[bool] = False
 
     window: int = 100
@@ -39,11 +38,54 @@ class Prepare:
     """Messages between the starts of two windows."""
     scaler: str = "z"
     """How features are scaled; fitted on benign training windows."""
+    vocabulary: str = "train"
+    """Whose ids are known: training windows, benign ones among them, or (for ablation) all."""
+    sequence_length: int = 1
+    """Windows of a sequence, of which the last one is judged; 1 for windows that stand alone."""
+    sequence_stride: int = 1
+    """Windows between the starts of two sequences."""
+    scales: tuple[int, ...] = ()
+    """Messages in a window at each of several scales; empty for windows of one length."""
+    relative_inputs: bool = False
+    """Whether nodes are described relative to their id's profile in the capture's lead-in."""
+    lead_in_s: float = 5.0
+    """Length of that lead-in in seconds."""
+    on_bad: str = "raise"
+    """Whether a row that cannot be read stops the trial, or is left out and counted."""
+    max_bad_share: float = 0.001
+    """Share of a capture's rows that may be left out at most."""
 
     def __post_init__(self) -> None:
-        check_window(self.window, self.stride)
-        if self.scaler not in ESTIMATORS:
-            raise ValueError(f"scaler must be one of {', '.join(ESTIMATORS)} (got {self.scaler!r})")
+        for name, value, allowed in (
+            ("scaler", self.scaler, tuple(ESTIMATORS)),
+            ("vocabulary", self.vocabulary, SCOPES),
+            ("on_bad", self.on_bad, ON_BAD),
+        ):
+            if value not in allowed:
+                raise ValueError(f"{name} must be one of {', '.join(allowed)} (got {value!r})")
+        if not 0.0 <= self.max_bad_share < 1.0:
+            raise ValueError(f"max_bad_share must lie in [0, 1) (got {self.max_bad_share})")
+        self.representation()
+
+    def representation(self) -> Representation:
+        """What a graph is made of.
+
+        Raises:
+            ValueError: windows, sequences or scales that cannot be cut.
+        """
+        return Representation(
+            window=self.window,
+            stride=self.stride,
+            sequence_length=self.sequence_length,
+            sequence_stride=self.sequence_stride,
+            scales=self.scales,
+            relative_inputs=self.relative_inputs,
+            lead_in_s=self.lead_in_s,
+        )
+
+    def single_windows(self) -> Prepare:
+        """The same preparation with windows of one length that stand alone."""
+        return replace(self, sequence_length=1, sequence_stride=1, scales=())
 
     def upstream(self) -> Mapping[str, Stage]:
         """Nothing: this stage reads the captures."""
@@ -65,59 +107,80 @@ class Prepare:
                 f"the captures of {trial.dataset!r} changed since the plan was made "
                 f"(digest {dataset.digest[:12]}, planned {trial.dataset_digest[:12]}); run again"
             )
-        train = self._graphs(dataset.train)
-        part = split(train, overlap_reach(self.window, self.stride))
-        training = part == Part.TRAIN
-        vocabulary = Vocabulary.from_ids(
-            train.arbitration_id[training.repeat_interleave(train.num_nodes)]
-        )
-        train = train.with_vocabulary(vocabulary)
-        scaler = fit_scaler(train, training, self.scaler)
-        tests = {
-            subset: scaler.apply(self._graphs(captures).with_vocabulary(vocabulary))
-            for subset, captures in dataset.tests.items()
+        accounts: dict[str, dict[str, Any]] = {}
+        built = {
+            split: self._build(captures, accounts)
+            for split, captures in {TRAIN_FILE: dataset.train, **dataset.tests}.items()
         }
-        counts = class_counts(train, part)
-        files = {TRAIN_FILE: _graph_file(scaler.apply(train), {PART: part})}
-        files |= {subset: _graph_file(graphs) for subset, graphs in tests.items()}
-        files["scaler"] = TensorFile(scaler.tensors())
-        report({"windows": float(len(train) + sum(len(graphs) for graphs in tests.values()))})
+        train = built[TRAIN_FILE].windows
+        window_part = self.representation().split(train)
+        vocabulary = vocabulary_of(
+            train, window_part, [built[name].windows for name in dataset.tests], self.vocabulary
+        )
+        scaler = fit_scaler(train, window_part == Part.TRAIN, self.scaler)
+        graphs = {name: found.graphs(scaler, vocabulary) for name, found in built.items()}
+        part = built[TRAIN_FILE].graph_part(window_part)
+        beside = {name: dict(found.beside) for name, found in built.items()}
+        beside[TRAIN_FILE][PART] = part
+        header = {"num_ids": str(vocabulary.num_ids)}
+        counts = class_counts(graphs[TRAIN_FILE], part)
+        report({"windows": float(sum(map(len, graphs.values())))})
         return Handoff(
-            files=files,
+            files={
+                **{
+                    name: TensorFile({**found.tensors(), **beside[name]}, header)
+                    for name, found in graphs.items()
+                },
+                "scaler": TensorFile(scaler.tensors()),
+            },
             meta={
                 "num_ids": vocabulary.num_ids,
                 "vocabulary": vocabulary.to_json(),
-                "tests": list(tests),
+                "tests": list(dataset.tests),
                 "captures": _capture_names(dataset),
-                "attack_names": _attack_names(train, *tests.values()),
+                "attack_names": _attack_names(graphs.values()),
                 "windows": counts,
-                "audit": audit(train, part),
+                "audit": audit(graphs[TRAIN_FILE], part),
+                "source_boundaries": source_boundaries(graphs[TRAIN_FILE], self.stride),
+                "rows": accounts,
                 "notes": [*dataset.notes, *class_notes(counts)],
             },
-            metrics=floor_metrics(trial.fingerprint, {name: g.y for name, g in tests.items()}),
         )
 
-    def _graphs(self, captures: tuple[Capture, ...]) -> PackedGraphs:
-        """Unscaled graphs of several captures; no window crosses from one into the next."""
-        return concatenate(
-            [build_graphs(capture.read(), self.window, self.stride) for capture in captures]
-        )
+    def _build(self, captures: Sequence[Capture], accounts: dict[str, dict[str, Any]]) -> Built:
+        """Windows of several captures; ``accounts`` takes how many rows of each were read.
 
-
-def _graph_file(graphs: PackedGraphs, extra: Mapping[str, Tensor] | None = None) -> TensorFile:
-    """Packed graphs as a tensor file."""
-    return TensorFile({**graphs.tensors(), **(extra or {})}, {"num_ids": str(graphs.num_ids)})
+        Raises:
+            ValueError: if more rows of a capture are left out than ``max_bad_share`` allows.
+        """
+        tables = []
+        for capture in captures:
+            if self.on_bad == "quarantine":
+                table, account = capture.read_quarantined()
+            else:
+                table = capture.read()
+                account = Quarantine(rows_in=table.height, rows_kept=table.height)
+            if account.bad_share > self.max_bad_share:
+                raise ValueError(
+                    f"{capture.name}: {account}; a share of {account.bad_share:.2%} is above "
+                    f"max_bad_share ({self.max_bad_share:.2%}): repair the log or raise it"
+                )
+            tables.append(table)
+            accounts[capture.name] = {
+                "in": account.rows_in,
+                "kept": account.rows_kept,
+                "bad": dict(account.bad),
+            }
+        return self.representation().build(tables)
 
 
 def _capture_names(dataset: Dataset) -> dict[str, list[str]]:
     """Names of the captures behind each file, in the order of their index."""
-    names = {TRAIN_FILE: [capture.name for capture in dataset.train]}
-    return names | {
-        subset: [capture.name for capture in captures] for subset, captures in dataset.tests.items()
-    }
+    groups = {TRAIN_FILE: dataset.train, **dataset.tests}
+    return {split: [capture.name for capture in captures] for split, captures in groups.items()}
 
 
-def _attack_names(*parts: PackedGraphs) -> dict[str, str]:
+def _attack_names(parts: Iterable[PackedGraphs]) -> dict[str, str]:
     """Name of every attack code that occurs; keys are text, as JSON has them."""
     codes = sorted({code for graphs in parts for code in graphs.attack_type.unique().tolist()})
     return {str(code): attack_name(code) for code in codes}

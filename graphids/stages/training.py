@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import lightning
 import numpy as np
@@ -19,17 +19,33 @@ from graphids.core.memory import trial_device
 from graphids.stages.protocol import Report
 from graphids.store.results import HISTORY_SCHEMA
 
+MONITORS: Mapping[str, Literal["min", "max"]] = {
+    "val_loss": "min",
+    "val_auroc": "max",
+    "val_margin": "max",
+    "val_discrimination_ratio": "max",
+    "val_recon_max_gap": "max",
+}
+"""Validation quantities that can choose an epoch, and which way each is better.
+
+``val_loss`` of an autoencoder is that of benign windows; the last two read the labels of attacks.
+"""
+LAST = "last"
+"""Chooses nothing: the last epoch's weights count, and no epoch ends the training early."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FitConfig:
-    """How long a model trains."""
+    """How long a model trains, and which epoch's weights count."""
 
     max_epochs: int = 25
     """Most epochs."""
     patience: int = 6
-    """Epochs without a better validation loss after which the training ends."""
+    """Epochs without a better monitored value after which the training ends."""
     gradient_clip: float = 1.0
     """Largest norm of the gradient."""
+    monitor: str = "val_loss"
+    """What chooses the epoch: a key of ``MONITORS``, or ``last``."""
 
     def __post_init__(self) -> None:
         for name, value in (("max_epochs", self.max_epochs), ("patience", self.patience)):
@@ -37,6 +53,10 @@ class FitConfig:
                 raise ValueError(f"{name} must be at least 1 (got {value})")
         if self.gradient_clip <= 0:
             raise ValueError(f"gradient_clip must be positive (got {self.gradient_clip})")
+        if self.monitor not in (*MONITORS, LAST):
+            raise ValueError(
+                f"monitor must be one of {', '.join((*MONITORS, LAST))} (got {self.monitor!r})"
+            )
 
 
 def seed_everything(seed: int) -> None:
@@ -81,11 +101,12 @@ class EpochReport(Callback):
 
 
 class KeepBest(Callback):
-    """Keeps the weights with the lowest validation loss in memory: nothing is pickled."""
+    """Keeps the weights with the best monitored value in memory: nothing is pickled."""
 
     def __init__(self, monitor: str) -> None:
         self.monitor = monitor
-        self.best: float = float("inf")
+        self.sign = 1.0 if MONITORS[monitor] == "min" else -1.0
+        self.best: float = self.sign * float("inf")
         self.epoch = -1
         self.state: dict[str, Tensor] | None = None
 
@@ -95,11 +116,13 @@ class KeepBest(Callback):
         """Copies the weights where they are better than the best so far."""
         if self.monitor not in trainer.callback_metrics:
             raise ValueError(
-                f"{self.monitor} was not measured: the first half of validation has no window that "
-                "it is defined on (an autoencoder needs benign ones); see the notes of the plan"
+                f"{self.monitor} was not measured: {type(pl_module).__name__} does not log it, or "
+                "the first half of validation has no window that it is defined on (an autoencoder "
+                "needs benign ones, a ranking both classes); see the notes of the plan, or set "
+                "fit.monitor to another quantity"
             )
         value = float(trainer.callback_metrics[self.monitor])
-        if value < self.best:
+        if self.sign * value < self.sign * self.best:
             self.best, self.epoch = value, trainer.current_epoch
             self.state = copy.deepcopy(pl_module.state_dict())
 
@@ -132,10 +155,32 @@ def fit(
     data: lightning.LightningDataModule,
     config: FitConfig,
     report: Report,
-    monitor: str = "val_loss",
+    callbacks: Sequence[Callback] = (),
 ) -> Trained:
-    """Trains a model in place and leaves its best weights in it, in evaluation mode."""
-    history, best = History(report), KeepBest(monitor)
+    """Trains a model in place and leaves the chosen weights in it, in evaluation mode.
+
+    Args:
+        model: What is trained.
+        data: Its loaders.
+        config: How long, and which epoch's weights count.
+        report: Takes the metrics of each epoch.
+        callbacks: What else happens while it trains.
+
+    Raises:
+        ValueError: The monitored quantity was not measured.
+        FloatingPointError: A loss is not finite, or the monitored quantity was finite in no epoch.
+    """
+    history = History(report)
+    best = None if config.monitor == LAST else KeepBest(config.monitor)
+    choosing: list[Callback] = []
+    if best is not None:
+        stop = EarlyStopping(
+            config.monitor,
+            mode=MONITORS[config.monitor],
+            patience=config.patience,
+            check_finite=False,
+        )
+        choosing = [stop, best]
     trainer = lightning.Trainer(
         accelerator="gpu" if trial_device().type == "cuda" else "cpu",
         devices=1,
@@ -148,19 +193,15 @@ def fit(
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        callbacks=[
-            EarlyStopping(monitor, patience=config.patience, check_finite=False),
-            best,
-            EpochReport(history),
-        ],
+        callbacks=[*callbacks, *choosing, EpochReport(history)],
     )
     trainer.fit(model, datamodule=data)
-    best.restore(model)
+    facts: dict[str, Any] = {"epochs": trainer.current_epoch, "monitor": config.monitor}
+    if best is not None:
+        best.restore(model)
+        facts |= {"best_epoch": best.epoch, config.monitor: best.best}
     model.to(trial_device()).eval()
-    return Trained(
-        history=history.frame(),
-        facts={"epochs": trainer.current_epoch, "best_epoch": best.epoch, monitor: best.best},
-    )
+    return Trained(history=history.frame(), facts=facts)
 
 
 def move(batches: Iterable[Any], device: torch.device) -> Iterable[Any]:

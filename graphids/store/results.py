@@ -45,6 +45,7 @@ PLAN_SCHEMA: dict[str, Any] = {
     "variant": pl.String,
     "axis": pl.String,
     "level": pl.String,
+    "aliases": pl.List(pl.String),
     "baseline": pl.Boolean,
     "dataset": pl.String,
     "dataset_digest": pl.String,
@@ -55,7 +56,10 @@ PLAN_SCHEMA: dict[str, Any] = {
     "fingerprint": pl.String,
     "upstream": pl.List(pl.String),
 }
-"""One row a (variant, dataset, seed, trial of its chain); the tabulated one has ``role`` "row"."""
+"""One row a (variant, dataset, seed, trial of its chain).
+
+The tabulated trial has the role ``row``, or ``reference`` where nothing is compared with it.
+"""
 
 
 def write_parquet(path: Path, frame: pl.DataFrame, schema: Mapping[str, Any]) -> None:

@@ -36,13 +36,14 @@ def key(name: str, seed: int | None = None) -> str:
 
 def plan_rows() -> list[dict[str, Any]]:
     rows = []
-    for position, variant in enumerate(("ce", "focal", "mlp")):
+    for position, variant in enumerate(("ce", "focal", "mlp", FLOOR)):
         for seed in (0, 1):
+            outside = variant in ("mlp", FLOOR)
             common = {
                 "grid": "g", "design": "d", "run": "r", "position": position, "variant": variant,
-                "axis": None if variant == "mlp" else "loss",
-                "level": None if variant == "mlp" else variant,
-                "baseline": variant == "ce", "dataset": "sim", "dataset_digest": "x",
+                "axis": None if outside else "loss", "level": None if outside else variant,
+                "aliases": ["none"] if variant == "ce" else [], "baseline": variant == "ce",
+                "dataset": "sim", "dataset_digest": "x",
                 "seed": seed, "label": "",
             }  # fmt: skip
             rows.append({**common, "stage": "prepare", "role": "upstream", "upstream": [],
@@ -51,8 +52,10 @@ def plan_rows() -> list[dict[str, Any]]:
                 rows.append({**common, "stage": "classify", "role": "upstream",
                              "upstream": [key("prepare")],
                              "fingerprint": key("focal", 1)})  # fmt: skip
-            rows.append({**common, "stage": "classify", "role": "row",
-                         "upstream": [], "fingerprint": key(variant, seed)})  # fmt: skip
+            own = {"stage": "classify", "role": "row", "fingerprint": key(variant, seed)}
+            if variant == FLOOR:
+                own = {"stage": "baseline", "role": "reference", "fingerprint": key(FLOOR)}
+            rows.append({**common, **own, "upstream": []})
     return rows
 
 
@@ -72,7 +75,8 @@ def root(tmp_path: Path) -> Path:
         plan_path(tmp_path, "g", "r"), pl.DataFrame(plan_rows(), schema=PLAN_SCHEMA), PLAN_SCHEMA
     )
     counts = {"n_windows": 70.0, "n_attacks": 20.0}
-    commit(store, key("prepare"), {"f1": 0.44, "mcc": None, **counts})
+    commit(store, key("prepare"), {})
+    commit(store, key(FLOOR), {"f1": 0.44, "mcc": None, **counts})
     for (variant, seed), value in F1.items():
         commit(store, key(variant, seed), {"f1": value, "mcc": None, **counts})
     Ledger(tmp_path).fail(key("focal", 1), {"kind": "nan", "error": "loss is nan", "label": "x"})
@@ -123,6 +127,7 @@ def test_what_is_missing_is_told_with_its_reason(root: Path) -> None:
     table = ablation_table(root, "g")
     assert cell(table, "mlp", "f1")["n"] == 0
     assert table.notes == (
+        "ce is also none: equal settings, one training",
         "focal on sim, seed 1: failed: loss is nan",
         "mlp on sim, seed 0: skipped: upstream failed",
         "mlp on sim, seed 1: skipped: upstream failed",
@@ -143,29 +148,24 @@ def test_formats_agree_with_the_table(root: Path) -> None:
 
 def test_a_grid_without_a_floor_still_has_its_rows(root: Path) -> None:
     path = plan_path(root, "g", "r")
-    plan = pl.read_parquet(path).with_columns(stage=pl.col("stage").replace("prepare", "load"))
+    plan = pl.read_parquet(path).filter(pl.col("variant") != FLOOR)
     write_parquet(path, plan, PLAN_SCHEMA)
     table = ablation_table(root, "g")
     assert cell(table, "ce", "f1")["n"] == 2
     assert "70 windows" in to_markdown(table)
 
 
-def test_rows_on_other_windows_are_told_and_the_floor_is_the_baselines(root: Path) -> None:
-    """An axis of the windowing gives each level a floor of its own; they are never averaged."""
-    path = plan_path(root, "g", "r")
-    other = pl.col("variant") == "focal"
-    prepare = pl.col("stage") == "prepare"
-    plan = pl.read_parquet(path).with_columns(
-        fingerprint=pl.when(other & prepare).then(pl.lit(key("wide"))).otherwise("fingerprint")
-    )
-    write_parquet(path, plan, PLAN_SCHEMA)
-    commit(OutputStore(root), key("wide"), {"f1": 0.9, "n_windows": 35.0})
-    focal = commit(OutputStore(root), key("focal", 1), {"f1": 0.8, "n_windows": 35.0})
-    assert focal.is_dir()
+def test_rows_on_other_windows_than_the_floor_are_told(root: Path) -> None:
+    """An axis of the windowing tests each level on its own windows: they do not pair."""
+    commit(OutputStore(root), key("focal", 1), {"f1": 0.8, "n_windows": 35.0})
     table = ablation_table(root, "g")
-    assert cell(table, FLOOR, "f1")["mean"] == 0.44
     assert cell(table, FLOOR, "n_windows")["mean"] == 70.0
     assert any(note.startswith(f"focal on sim / {SUBSETS[0]}: ") for note in table.notes)
+
+
+def test_a_reference_that_all_seeds_share_counts_once(root: Path) -> None:
+    floor = cell(ablation_table(root, "g"), FLOOR, "n_windows")
+    assert (floor["n"], floor["std"]) == (1, None)
 
 
 def test_a_metric_undefined_in_one_seed_shows_its_own_count(root: Path) -> None:

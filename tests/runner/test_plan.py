@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from graphids.runner.plan import DatasetInfo, Plan, cost, make_plan
+import polars as pl
+
+from graphids.runner.expansion import make_plan
+from graphids.runner.plan import DatasetInfo, Plan, cost
 from grids.first import GRID as FIRST
 from grids.smoke import GRID as SMOKE
 
@@ -19,12 +22,14 @@ def smoke() -> Plan:
 def test_shared_stages_stand_once() -> None:
     plan = smoke()
     stages = [trial.stage.name for trial in plan.trials.values()]
-    assert len(plan.rows) == 5 * 2
-    # prepare once; per seed: two classifiers, one autoencoder, one extraction, two fusions.
+    assert sum(not row.reference for row in plan.rows) == 5 * 2
+    # prepare once; per seed: two classifiers, one autoencoder, one extraction, two fusions; of the
+    # simple detectors eight that all seeds share, and three with a seed.
     assert {name: stages.count(name) for name in set(stages)} == {
         "prepare": 1, "classify": 4, "autoencode": 2, "extract": 2, "fuse": 4,
+        "baseline": 8 + 2 * 3,
     }  # fmt: skip
-    assert plan.total_trials == 2 * (2 + 2 + 2 + 5 + 5)
+    assert plan.total_trials == 2 * (2 + 2 + 2 + 5 + 5 + 11 * 2)
 
 
 def test_inputs_come_before_their_readers() -> None:
@@ -58,6 +63,7 @@ def test_equal_variants_become_one_row_with_an_alias() -> None:
     plan = make_plan(replace(SMOKE, variants=(*SMOKE.variants, twin)), [INFO], None)
     assert len(plan.rows) == len(smoke().rows)
     assert [entry["variant"] for entry in plan.dropped] == ["twin"]
+    assert {v.name: v.aliases for v in plan.grid.variants if v.aliases} == {"ce": ("twin",)}
     assert "'ce'" in plan.dropped[0]["reason"]
 
 
@@ -84,5 +90,6 @@ def test_the_frame_has_each_row_with_its_chain() -> None:
     plan = smoke()
     frame = plan.frame("run")
     assert frame.height == plan.total_trials
-    assert frame.filter(role="row").height == len(plan.rows)
+    assert frame.filter(pl.col("role") != "upstream").height == len(plan.rows)
+    assert frame.filter(role="row")["variant"].unique().len() == 5
     assert set(frame["fingerprint"]) == set(plan.trials)

@@ -7,7 +7,8 @@ import random
 import pytest
 from ray.tune.search import Searcher
 
-from graphids.runner.plan import DatasetInfo, Plan, make_plan
+from graphids.runner.expansion import make_plan
+from graphids.runner.plan import DatasetInfo, Plan
 from graphids.runner.search import ReadyTrials
 from grids.smoke import GRID
 

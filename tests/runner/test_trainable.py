@@ -10,7 +10,8 @@ import polars as pl
 import pytest
 import torch
 
-from graphids.runner.plan import DatasetInfo, make_plan
+from graphids.runner.expansion import make_plan
+from graphids.runner.plan import DatasetInfo
 from graphids.runner.progress import Progress, clock
 from graphids.runner.search import ReadyTrials
 from graphids.runner.trainable import failure_kind

@@ -1,0 +1,18 @@
+"""Should ids that only attacks use be known to the classifier?
+
+Axis ``vocabulary``: the ids of all training windows, or of benign ones alone, so that an id of an
+attack reads as unknown.
+"""
+
+from graphids.grid import Axis, Grid, Level, one_at_a_time
+from grids.common import CLASSIFIER, DATASETS, SEEDS
+
+GRID = Grid(
+    name="vocabulary",
+    variants=one_at_a_time(
+        CLASSIFIER,
+        Axis("vocabulary", (Level("all", {}), Level("benign", {"data.vocabulary": "benign"}))),
+    ),
+    datasets=DATASETS,
+    seeds=SEEDS,
+)
