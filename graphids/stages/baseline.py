@@ -113,13 +113,14 @@ class Learner:
 
 
 def reference_stages(data: Prepare) -> tuple[tuple[str, Stage], ...]:
-    """Row name and stage of every simple detector on ``data``, in the order of a table.
+    """Row name and stage of every simple detector on ``data``, the floor last.
 
     Raises:
         ValueError: ``data`` has no single windows.
     """
     rules: list[tuple[str, Stage]] = [(name, Rule(data=data, rule=name)) for name in RULES]
-    return (*rules, *((name, Learner(data=data, learner=name)) for name in LEARNERS))
+    learners = ((name, Learner(data=data, learner=name)) for name in LEARNERS)
+    return (*rules[1:], *learners, rules[0])
 
 
 def _table(prepared: Prepared, handoff: Handoff, split: str) -> Table:

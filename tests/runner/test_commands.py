@@ -77,7 +77,7 @@ def test_a_subset_without_attacks_has_nulls_and_counts(smoke: Path) -> None:
 
 def test_an_output_can_be_checked_and_read_without_us(smoke: Path) -> None:
     folders = sorted((smoke / "outputs").iterdir())
-    assert len(folders) == 13
+    assert len(folders) == 27
     for folder in folders:
         manifest = json.loads((folder / "manifest.json").read_text())
         assert folder.name.endswith(manifest["fingerprint"][:12])
@@ -92,17 +92,17 @@ def test_an_output_can_be_checked_and_read_without_us(smoke: Path) -> None:
 def test_the_plan_of_a_finished_grid_has_nothing_to_run(smoke: Path) -> None:
     plan = json.loads(call("plan", "smoke", "--store", smoke, "--json").stdout)
     assert set(plan) >= PLAN_FIELDS
-    assert (plan["rows"], plan["trials"], plan["unique_trials"]) == (10, 32, 13)
-    assert (plan["committed"], plan["to_run"]) == (13, 0)
+    assert (plan["rows"], plan["trials"], plan["unique_trials"]) == (10, 76, 27)
+    assert (plan["committed"], plan["to_run"]) == (27, 0)
     assert all(set(entry) >= DETAIL_FIELDS for entry in plan["detail"])
 
 
 def test_a_grid_grows_by_what_is_new_alone(smoke: Path) -> None:
     plan = json.loads(call("plan", "smoke", "--seeds", "0-2", "--store", smoke, "--json").stdout)
-    assert (plan["committed"], plan["to_run"]) == (13, 6)
+    assert (plan["committed"], plan["to_run"]) == (27, 9)
     changed = call("plan", "smoke", "--set", "classify.model.heads=8", "--store", smoke, "--json")
-    # The autoencoders and the prepared dataset do not depend on the classifier's heads.
-    assert json.loads(changed.stdout)["committed"] == 3
+    # Autoencoders, simple detectors and prepared data do not depend on the classifier's heads.
+    assert json.loads(changed.stdout)["committed"] == 3 + 14
 
 
 def test_formats_come_to_standard_output(smoke: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 import grids
 from graphids.grid import Grid, Variant, union
+from graphids.grid.edits import edit_stages
 from graphids.runner.expansion import make_plan
 from graphids.runner.plan import DatasetInfo, Plan
 from graphids.stages import Classify, Prepare
@@ -131,3 +132,16 @@ def test_a_trial_bears_the_name_of_its_own_row() -> None:
     assert labels["teacher_gat"] == "classify teacher_gat sim_small seed 4"
     assert labels["student_gat_kd"] == "classify student_gat_kd sim_small seed 4"
     assert labels["lead_in"] == "baseline lead_in sim_small"
+
+
+@pytest.mark.parametrize("name", sorted(set(grids.NAMES) - {"smoke", "first", "everything"}))
+def test_d37_a_study_has_at_least_five_seeds(name: str) -> None:
+    assert len(grid(name).seeds) >= 5
+
+
+def test_d39_a_setting_at_the_wrong_level_is_refused() -> None:
+    """Nothing that is not read anywhere is taken in silence."""
+    with pytest.raises(ValueError, match="Classify has no field 'heads'"):
+        edit_stages(Classify(), "classify", "heads", lambda _: 8)
+    with pytest.raises(ValueError, match="GATConfig has no field 'fit'"):
+        edit_stages(Classify(), "classify", "model.fit", lambda _: 8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -43,6 +44,7 @@ from graphids.stages.extract import FUSION_TRAIN, thinned
 from graphids.stages.handoff import Handoff
 from graphids.stages.record import RECORD_FILE, difficulty, recorded_logits, recorded_nodes
 from graphids.stages.sampling import random_difficulty
+from graphids.stages.training import MONITORS, KeepBest
 
 STUDENT = replace(CLASSIFY, model=TINY_GAT)
 TEST = "test_01_known_vehicle_known_attack"
@@ -201,6 +203,25 @@ def test_each_monitor_of_a_classifier_is_measured(prepared: Handoff, monitor: st
     facts = run(replace(STUDENT, fit=fit), {"data": prepared}).meta
     assert facts["monitor"] == monitor
     assert ("best_epoch" in facts) == (monitor != "last")
+
+
+@pytest.mark.parametrize(
+    ("monitor", "values", "best"),
+    [
+        ("val_loss", (0.5, 0.2, 0.9), 1),
+        ("val_auroc", (0.5, 0.2, 0.9), 2),
+        ("val_margin", (3.0, -1.0, 2.0), 0),
+    ],
+)
+def test_d10_each_monitor_knows_which_way_is_better(
+    monitor: str, values: tuple[float, ...], best: int
+) -> None:
+    keeper, model = KeepBest(monitor), torch.nn.Linear(1, 1)
+    for epoch, measured in enumerate(values):
+        trainer: Any = SimpleNamespace(callback_metrics={monitor: measured}, current_epoch=epoch)
+        keeper.on_validation_end(trainer, model)
+    assert (keeper.epoch, keeper.best) == (best, values[best])
+    assert set(MONITORS.values()) == {"min", "max"}
 
 
 def test_d09_a_monitor_that_is_not_logged_is_an_error(prepared: Handoff) -> None:

@@ -107,16 +107,16 @@ def test_every_window_has_a_score(prepared: Handoff, classified: Handoff) -> Non
         assert key.is_unique().all()
 
 
-def test_single_class_subsets_are_null_not_zero(classified: Handoff) -> None:
-    """D-21: suppression leaves no attack window, so nothing that needs one is defined."""
+def test_d21_single_class_subsets_are_null_not_zero(classified: Handoff) -> None:
+    """Suppression leaves no attack window, so nothing that needs one is defined."""
     for metric in ("f1", "mcc", "auroc", "ap", "recall"):
         assert value(classified, "test_05_suppress", metric) is None
     assert value(classified, "test_05_suppress", "n_attacks") == 0
     assert value(classified, "test_05_suppress", "n_windows") > 0
 
 
-def test_the_threshold_never_sees_a_test_label(prepared: Handoff) -> None:
-    """D-25: with every test label turned round, the threshold stays."""
+def test_d25_the_threshold_never_sees_a_test_label(prepared: Handoff) -> None:
+    """With every test label turned round, the threshold stays."""
     data = Prepared.of(prepared)
     windows = data.part_windows(Part.CALIBRATION)
     scores = torch.rand(len(windows.label), generator=torch.Generator().manual_seed(0)).double()
@@ -143,10 +143,10 @@ def test_a_score_that_is_not_finite_fails_the_trial(prepared: Handoff) -> None:
         evaluate("key", Scored(windows=windows, scores=scores), {}, {})
 
 
-def test_fusion_states_are_windows_that_no_detector_trained_on(
+def test_d35_fusion_states_are_windows_that_no_detector_trained_on(
     prepared: Handoff, extracted: Handoff
 ) -> None:
-    """D-35: states of training windows would be over-confident."""
+    """States of training windows would be over-confident."""
     data = Prepared.of(prepared)
     for name, part in ((FUSION_TRAIN, Part.STOP), (FUSION_VALIDATION, Part.CALIBRATION)):
         tensors = extracted.files[name].tensors
@@ -168,8 +168,10 @@ def test_states_say_what_the_classifier_scored(classified: Handoff, extracted: H
     torch.testing.assert_close(probability, scored, rtol=1e-4, atol=1e-5)
 
 
-def test_states_say_what_the_autoencoder_scored(autoencoded: Handoff, extracted: Handoff) -> None:
-    """D-07: the distance of the latent codes is calibrated when states are extracted."""
+def test_d07_states_say_what_the_autoencoder_scored(
+    autoencoded: Handoff, extracted: Handoff
+) -> None:
+    """The distance of the latent codes is calibrated when states are extracted."""
     name = "test_01_known_vehicle_known_attack"
     errors = extracted.files[name].tensors["vgae.errors"]
     assert errors.shape[1] == 3
