@@ -3,24 +3,24 @@
 from graphids.core.models.fusion import (
     BanditFusionConfig,
     DQNFusionConfig,
-    FusionConfig,
-    MLPFusionConfig,
     MoEFusionConfig,
     WeightedAvgConfig,
 )
 from graphids.grid import Axis, Level
 
-HEADS: dict[str, FusionConfig] = {
-    "mlp": MLPFusionConfig(),
-    "moe": MoEFusionConfig(),
-    "moe_noaux": MoEFusionConfig(aux_weight=0.0),
-    "bandit": BanditFusionConfig(),
-    "dqn": DQNFusionConfig(),
-    "weighted_avg": WeightedAvgConfig(),
+HEADS: dict[str, dict[str, object]] = {
+    "mlp": {},
+    "moe": {"head": MoEFusionConfig()},
+    "moe_noaux": {"head": MoEFusionConfig(aux_weight=0.0)},
+    # A refit computes the bandit's regressions from its buffer, which must hold every decision:
+    # what it once tried and left would be forgotten, and be tried again.
+    "bandit": {"head": BanditFusionConfig(), "epochs": 50},
+    "dqn": {"head": DQNFusionConfig()},
+    "weighted_avg": {"head": WeightedAvgConfig()},
 }
+"""Settings of the fusion by the name of the row; the baseline is the small network."""
 
 
 def heads(suffix: str = "") -> Axis:
     """The axis of heads; ``suffix`` tells apart those over other inputs."""
-    levels = (Level(name + suffix, {"head": head}) for name, head in HEADS.items())
-    return Axis("head", tuple(levels))
+    return Axis("head", tuple(Level(name + suffix, edits) for name, edits in HEADS.items()))

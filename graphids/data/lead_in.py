@@ -23,8 +23,9 @@ RELATIVE_CLIP = 10.0
 """Relative features are clipped to -RELATIVE_CLIP .. RELATIVE_CLIP."""
 
 _MSG_COUNT = NODE_FEATURES.index("msg_count")
+_COUNTS = [NODE_FEATURES.index(name) for name in ("msg_count", "in_degree", "out_degree")]
 _ID_BITS = 29
-_PRIOR_WINDOWS = 5.0  # weight of the capture's own spread beside that of a single id
+_PRIOR_WINDOWS = 20.0  # weight of the capture's own spread beside that of a single id
 _LEAST_SPREAD = 1e-6  # one microsecond for times, far below one step of any other feature
 
 
@@ -73,9 +74,10 @@ def relative_to_lead_in(graphs: PackedGraphs, seconds: float = LEAD_IN_S) -> Pac
 
     A feature becomes its distance from the id's mean over the lead-in windows that hold the id,
     divided by a spread and clipped. The squared spread is the id's variance over these ``n``
-    windows, drawn towards the variance within the ids of the capture as if five more windows had
+    windows, drawn towards the variance within the ids of the capture as if twenty more windows had
     shown that one. An id that the lead-in did not hold is compared with the mean node of the
-    lead-in; its message count, of which the lead-in says that it is 0, reads as the upper clip.
+    lead-in; its message count and degrees, which were 0 there throughout, read as the upper clip,
+    so that it stays recognisable.
 
     Raises:
         ValueError: if ``seconds`` is not positive.
@@ -98,7 +100,8 @@ def relative_to_lead_in(graphs: PackedGraphs, seconds: float = LEAD_IN_S) -> Pac
     spread = variance.sqrt().clamp_min(_LEAST_SPREAD)
     relative = graphs.x - mean.float()[nodes.identity]
     relative.div_(spread.float()[nodes.identity]).clamp_(-RELATIVE_CLIP, RELATIVE_CLIP)
-    relative[~seen[nodes.identity], _MSG_COUNT] = RELATIVE_CLIP
+    unseen = (~seen[nodes.identity]).nonzero()
+    relative[unseen, torch.tensor(_COUNTS)] = RELATIVE_CLIP
     return replace(graphs, x=relative)
 
 

@@ -26,6 +26,7 @@ Scorer = Callable[["Table"], Tensor]
 
 NEW_IDS, SHORTENING, EXCESS = range(3)
 LEAST_NEW_IDS = 1.0
+LEAST_UNKNOWN_IDS = 1.0
 SHORTENING_MARGIN = 0.02
 LEAST_EXCESS = 2.0
 VARIANCE = 0.95
@@ -65,9 +66,10 @@ def always_attack(train: Table, part: Tensor) -> Fitted:
 
 
 def unseen_ids(train: Table, part: Tensor, *, benign_only: bool) -> Fitted:
-    """Counts the ids of a window that the training windows, or benign ones among them, lack.
+    """Flags a window with an id that the training windows, or benign ones among them, lack.
 
-    Known ids are those of windows: where ``benign_only``, an id of attacks alone is unknown.
+    The score is the number of such ids. Known ids are those of windows: where ``benign_only``, an
+    id of attacks alone is unknown.
     """
     chosen = part == Part.TRAIN
     if benign_only:
@@ -80,7 +82,7 @@ def unseen_ids(train: Table, part: Tensor, *, benign_only: bool) -> Fitted:
         window = torch.arange(len(graphs)).repeat_interleave(graphs.num_nodes)
         return graph_sum(unknown.double(), window, len(graphs))
 
-    return Fitted(score=score, size=known.numel())
+    return Fitted(score=score, threshold=fixed_threshold(LEAST_UNKNOWN_IDS), size=known.numel())
 
 
 def _lead_in_margins(table: Table) -> Tensor:

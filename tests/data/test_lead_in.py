@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from graphids.data.features import NODE_FEATURES
 from graphids.data.lead_in import (
     RELATIVE_CLIP,
     lead_in_features,
@@ -20,6 +21,7 @@ from graphids.data.simulate_settings import SIMULATED
 
 SECONDS = 1.0
 COUNT = 24
+COUNTS = [NODE_FEATURES.index(name) for name in ("msg_count", "in_degree", "out_degree")]
 
 
 @pytest.fixture(scope="module")
@@ -28,13 +30,13 @@ def graphs() -> PackedGraphs:
     return concatenate([build_graphs(simulate_capture(c), 100, 100) for c in captures])
 
 
-def by_loop(graphs: PackedGraphs) -> tuple[np.ndarray, np.ndarray]:
+def by_loop(graphs: PackedGraphs, seconds: float = SECONDS) -> tuple[np.ndarray, np.ndarray]:
     """Mask ``[G]`` and features ``[G, 3]``, one window and one node at a time."""
     mask, rows = np.zeros(len(graphs), dtype=bool), np.zeros((len(graphs), 3))
     end = graphs.start_ns + graphs.span_ns
     for capture in graphs.capture.unique().tolist():
         windows = [i for i in range(len(graphs)) if int(graphs.capture[i]) == capture]
-        lead = [i for i in windows if int(end[i]) <= SECONDS * 1e9] or windows[:1]
+        lead = [i for i in windows if int(end[i]) <= seconds * 1e9] or windows[:1]
         mask[lead] = True
         most: dict[int, float] = {}
         for i in lead:
@@ -57,6 +59,13 @@ def test_features_are_those_of_the_loop(graphs: PackedGraphs) -> None:
     np.testing.assert_allclose(lead_in_features(graphs, SECONDS), rows, rtol=1e-5, atol=1e-6)
     assert (rows[mask, 0] == 0).all()
     assert rows[:, 0].max() > 0, "no window with an unknown id: the test would show nothing"
+
+
+def test_a_capture_without_a_window_inside_has_its_first_one(graphs: PackedGraphs) -> None:
+    mask, rows = by_loop(graphs, 1e-3)
+    assert int(mask.sum()) == graphs.capture.unique().numel()
+    assert np.array_equal(lead_in_mask(graphs, 1e-3).numpy(), mask)
+    np.testing.assert_allclose(lead_in_features(graphs, 1e-3), rows, rtol=1e-5, atol=1e-6)
 
 
 def test_no_label_is_read(graphs: PackedGraphs) -> None:
@@ -87,6 +96,31 @@ def test_relative_nodes_are_standardised_where_the_lead_in_knows_them(
     assert torch.equal(relative.arbitration_id, graphs.arbitration_id)
 
 
+def test_relative_nodes_are_those_of_the_loop(graphs: PackedGraphs) -> None:
+    mask, _ = by_loop(graphs)
+    relative = relative_to_lead_in(graphs, SECONDS)
+    for capture in graphs.capture.unique().tolist():
+        lead = [i for i in np.flatnonzero(mask) if int(graphs.capture[i]) == capture]
+        rows: dict[int, list[np.ndarray]] = {}
+        for i in lead:
+            for node, x in zip(graphs[i].arbitration_id.tolist(), graphs[i].x, strict=True):
+                rows.setdefault(node, []).append(x.double().numpy())
+        everything = [row for own in rows.values() for row in own]
+        within = sum(len(own) * np.var(own, axis=0) for own in rows.values()) / len(everything)
+        last = int((graphs.capture == capture).nonzero().max())
+        for i in (lead[0], last - 1, last):
+            for node, x, found in zip(
+                graphs[i].arbitration_id.tolist(), graphs[i].x, relative[i].x, strict=True
+            ):
+                own = rows.get(node, [])
+                mean = np.mean(own or everything, axis=0)
+                variance = (sum((row - mean) ** 2 for row in own) + 20 * within) / (len(own) + 20)
+                z = (x.double().numpy() - mean) / np.maximum(np.sqrt(variance), 1e-6)
+                z = np.clip(z, -RELATIVE_CLIP, RELATIVE_CLIP)
+                z[COUNTS] = z[COUNTS] if own else RELATIVE_CLIP
+                np.testing.assert_allclose(found, z, rtol=1e-3, atol=1e-3)
+
+
 def test_an_id_that_the_lead_in_lacks_stays_recognisable(graphs: PackedGraphs) -> None:
     lead = lead_in_mask(graphs, SECONDS).repeat_interleave(graphs.num_nodes)
     capture = graphs.capture.repeat_interleave(graphs.num_nodes)
@@ -97,7 +131,7 @@ def test_an_id_that_the_lead_in_lacks_stays_recognisable(graphs: PackedGraphs) -
         [(int(c), int(a)) not in known for c, a in zip(capture, graphs.arbitration_id, strict=True)]
     )
     assert new.any()
-    assert (relative_to_lead_in(graphs, SECONDS).x[new, COUNT] == RELATIVE_CLIP).all()
+    assert (relative_to_lead_in(graphs, SECONDS).x[new][:, COUNTS] == RELATIVE_CLIP).all()
 
 
 def test_a_lead_in_must_last(graphs: PackedGraphs) -> None:

@@ -36,9 +36,17 @@ def test_every_column_is_that_of_the_loop() -> None:
                 np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
         span = int(graph.span_ns) * 1e-9
         np.testing.assert_allclose(row[COLUMN["span_s"]], span, rtol=1e-5)
-        np.testing.assert_allclose(
-            row[COLUMN["node_max_rate"]], float(graph.x[:, 24].max()) / span, rtol=1e-4
+        counts, gaps = (
+            graph.x[:, NODE_FEATURES.index(n)].tolist() for n in ("msg_count", "node_iat_mean")
         )
+        rates = {
+            "rate": [count / span for count in counts],
+            "own_rate": [1 / g if c > 1 else 0.0 for c, g in zip(counts, gaps, strict=True)],
+        }
+        for name, rate in rates.items():
+            found = [row[COLUMN[f"node_{s}_{name}"]] for s in ("mean", "max", "std")]
+            expected = np.mean(rate), np.max(rate), np.std(rate)
+            np.testing.assert_allclose(found, expected, rtol=1e-4)
         assert row[COLUMN["num_nodes"]] == graph.x.shape[0]
 
 

@@ -56,7 +56,7 @@ def test_every_detector_scores_every_window_and_repeats(name: str, prepared: Han
         VALIDATION: len(data.index(Part.CALIBRATION)),
         **{split: len(graphs) for split, graphs in data.tests.items()},
     }
-    fixed = name == "always_attack" or name.startswith("lead_in")
+    fixed = isinstance(stage, Rule) and name != "pca"
     assert (first.meta["threshold_rule"] == "fixed") == fixed
 
 
@@ -103,6 +103,28 @@ def test_lead_in_rules_are_the_limits_of_their_features() -> None:
         scores = found.scores.filter(split=KNOWN)["score"].to_torch()
         assert torch.equal(scores >= found.meta["threshold"], expected), name
         assert expected.any(), f"{name}: nothing is flagged, so the test would show nothing"
+
+
+@pytest.mark.parametrize("benign_only", [False, True])
+def test_a_look_up_flags_ids_outside_its_training_windows(
+    benign_only: bool, prepared: Handoff
+) -> None:
+    data = Prepared.of(prepared)
+    known = {
+        arbitration_id
+        for graph, part in zip(data.train, data.part, strict=True)
+        if part == Part.TRAIN and not (benign_only and int(graph.y))
+        for arbitration_id in graph.arbitration_id.tolist()
+    }
+    found = run(
+        STAGES["unseen_id_benign" if benign_only else "unseen_id"], {"data": prepared}, None
+    )
+    for name, graphs in data.tests.items():
+        expected = [len(set(graph.arbitration_id.tolist()) - known) for graph in graphs]
+        scores = found.scores.filter(split=name)["score"].to_list()
+        assert scores == expected
+        flagged = [score >= found.meta["threshold"] for score in scores]
+        assert flagged == [number > 0 for number in expected]
 
 
 def test_a_detector_of_single_windows_refuses_sequences() -> None:
