@@ -1,7 +1,8 @@
 """What the shipped studies share: the dataset, the networks, how long they train.
 
-The networks are those of the published budgets: a classifier of 55 thousand parameters and an
-autoencoder of 86 thousand. Every study changes one thing of this baseline.
+The networks are those of the published budgets: with a vocabulary of 100 ids a classifier of 55
+thousand parameters and an autoencoder of 86 thousand. Every study changes one thing of this
+baseline.
 """
 
 from graphids.core.budget import Budget

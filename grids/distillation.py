@@ -1,7 +1,8 @@
-"""How much of a twenty times larger teacher reaches a small student?
+"""How much of a teacher, ten to twenty times larger, reaches a small student?
 
-Rows: both teachers; both students taught by them (kd) and by the labels alone (nokd); and every
-fusion head over either pair of students. A teacher is a reference: kd is compared with nokd.
+Axis ``distillation``: both students taught by the labels alone (nokd) and by their teachers (kd).
+Axis ``head``: every fusion head over either pair of students; a head over taught students differs
+from the baseline in both. The rows outside the axes are the teachers.
 """
 
 from dataclasses import replace

@@ -12,8 +12,9 @@ HEADS: dict[str, dict[str, object]] = {
     "mlp": {},
     "moe": {"head": MoEFusionConfig()},
     "moe_noaux": {"head": MoEFusionConfig(aux_weight=0.0)},
-    # A refit computes the bandit's regressions from its buffer, which must hold every decision:
-    # what it once tried and left would be forgotten, and be tried again.
+    # A refit computes the bandit's regressions from its buffer of 100,000 decisions. What it tried
+    # once and left drops out of a buffer that is too small, and is tried again; 50 epochs hold the
+    # decisions on 2,000 states.
     "bandit": {"head": BanditFusionConfig(), "epochs": 50},
     "dqn": {"head": DQNFusionConfig()},
     "weighted_avg": {"head": WeightedAvgConfig()},

@@ -46,9 +46,12 @@ def stage_digest(stage: StageLike) -> str:
     return fingerprint(stage, "", None, upstream)
 
 
-def type_name(stage: StageLike) -> str:
-    """Class of a stage; with its module where it is a user's own, so that it is no other's twin."""
-    kind = type(stage)
+def type_name(settings: object) -> str:
+    """Class of a stage or of settings in it; with its module where it is a user's own.
+
+    Else it would be the twin of one of ours that has its name.
+    """
+    kind = type(settings)
     own = not kind.__module__.startswith("graphids.")
     return f"{kind.__module__}.{kind.__qualname__}" if own else kind.__qualname__
 
@@ -85,7 +88,7 @@ def canonical(value: object) -> Any:
         return {str(key): canonical(part) for key, part in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
         changed = {f.name: canonical(part) for f, part in _set_fields(value)}
-        return {"type": type(value).__name__, **changed}
+        return {"type": type_name(value), **changed}
     raise TypeError(
         f"a setting of type {type(value).__name__} has no canonical form ({value!r}); "
         "use numbers, text, tuples, mappings or settings dataclasses"

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import ClassVar
 
+import torch
+
 from graphids.core.budget import Budget
 from graphids.core.losses import FeatureDistillation, VGAETaskLoss
 from graphids.core.losses.autoencoder import AutoencoderLoss
@@ -86,13 +88,17 @@ class Autoencode:
         prepared = Prepared.of(inputs["data"])
         data = prepared.data_module(self.batch, seed, benign_only=True)
         seed_everything(seed)
-        loss = self._distillation(prepared, inputs) if self.teacher else None
+        # A projection draws from the same source as the model, which must not start elsewhere.
+        with torch.random.fork_rng(devices=[]):
+            loss = self._distillation(prepared, inputs) if self.teacher else None
         model = self.model.build(
             num_ids=data.num_ids,
             in_channels=data.in_channels,
             num_classes=data.num_classes,
             loss_fn=loss,
         )
+        if loss is not None and model.loss_fn is not loss:
+            raise RuntimeError(f"the model trains with {model.loss_fn}, {loss} was asked for")
         detector = TrainedDetector.of(model, fit(model, data, self.fit, report))
         model.on_test_setup(data, trial_device())
         return detector_handoff(trial, detector, model.score, prepared, data, model.calibration())

@@ -12,6 +12,7 @@ from graphids.core.budget import Budget
 from graphids.core.losses import SoftLabelDistillation, WindowLoss, build_loss
 from graphids.core.models.supervised.gat import GATConfig
 from graphids.core.models.tau_norm import apply_tau_norm
+from graphids.data.splits import Part
 from graphids.grid.trial import Trial
 from graphids.stages.dataset import Prepared
 from graphids.stages.detect import TrainedDetector, detector_handoff
@@ -76,6 +77,11 @@ class Classify:
             raise ValueError(f"loss must be one of {', '.join(LOSSES)} (got {self.loss!r})")
         if not 0.0 <= self.tau_norm <= 1.0:
             raise ValueError(f"tau_norm must lie in [0, 1] (got {self.tau_norm})")
+        if self.model.sequence_pool != "auto" and self.data.sequence_length == 1:
+            raise ValueError(
+                f"sequence_pool {self.model.sequence_pool!r} needs sequences, and the data has "
+                "single windows; set data.sequence_length or leave sequence_pool at 'auto'"
+            )
         if self.teacher is not None:
             self.teacher.require("teacher", self.data, detector="classify")
         if self.scorer is not None:
@@ -111,11 +117,19 @@ class Classify:
         )
         if model.loss_fn is not loss:
             raise RuntimeError(f"the model trains with {model.loss_fn}, {loss} was asked for")
-        trained = fit(model, data, self.fit, report, [LossClock(loss)])
+        # Weights of a ramp that is not over would be those of another curriculum.
+        first = (
+            self.sampling.ramp_epochs(self.fit.max_epochs) - 1
+            if isinstance(self.sampling, Curriculum)
+            else 0
+        )
+        trained = fit(model, data, self.fit, report, [LossClock(loss)], first_epoch=first)
         if self.tau_norm > 0:
             apply_tau_norm(model.net.last_layer, self.tau_norm)
         detector = TrainedDetector.of(model, trained)
-        return detector_handoff(trial, detector, model.predict_scores, prepared, data)
+        seen = len(prepared.index(Part.TRAIN)) if index is None else len(index)
+        facts = {"training_windows": len(prepared.index(Part.TRAIN)), "windows_seen": seen}
+        return detector_handoff(trial, detector, model.predict_scores, prepared, data, facts=facts)
 
     def _difficulty(self, prepared: Prepared, inputs: Mapping[str, Handoff], seed: int) -> Tensor:
         """Difficulty of every window of the training captures ``[G]``."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -55,6 +56,7 @@ def detector_handoff(
     prepared: Prepared,
     data: GraphDataModule,
     calibration: Mapping[str, Tensor] | None = None,
+    facts: Mapping[str, Any] | None = None,
 ) -> Handoff:
     """Scores the second half of validation and every test subset, and packs the checkpoint.
 
@@ -65,6 +67,7 @@ def detector_handoff(
         prepared: The dataset.
         data: Its loaders.
         calibration: What the score reads beside the weights, where it reads anything.
+        facts: What else to keep of the training.
     """
     device = trial_device()
     with torch.no_grad():
@@ -92,6 +95,7 @@ def detector_handoff(
         files=files,
         meta={
             **detector.trained.facts,
+            **(facts or {}),
             **result.facts(),
             "loss": loss_name(model.loss_fn),
             "parameters": sum(p.numel() for p in own if p.requires_grad),

@@ -108,7 +108,9 @@ class Extract:
             states = _states(models, prepared.train, budget, index)
             files[name] = _state_file(states, prepared.windows(TRAIN_FILE).select(index))
         for name, graphs in prepared.tests.items():
-            states = _states(models, graphs, budget, torch.arange(len(graphs)))
+            none = {key: values[:0] for key, values in states.items()}
+            index = torch.arange(len(graphs))
+            states = _states(models, graphs, budget, index) if len(graphs) else none
             files[name] = _state_file(states, prepared.windows(name))
         report({"windows": float(sum(len(f.tensors["label"]) for f in files.values()))})
         return Handoff(files=files, meta=_meta(inputs["data"]))

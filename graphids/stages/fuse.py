@@ -83,6 +83,7 @@ class Fuse:
             files={"model": TensorFile(tensors, header)},
             meta={
                 "epochs": self.epochs,
+                "decisions": self.epochs * len(windows.label),
                 **result.facts(),
                 "diagnostics": _diagnostics(model, states),
                 "parameters": sum(p.numel() for p in model.parameters()),

@@ -28,7 +28,9 @@ class Curriculum:
     start_ratio: float = 1.0
     """Ratio in the first epoch."""
     end_ratio: float = 10.0
-    """Ratio in the last epoch; below ``start_ratio`` the curriculum shrinks to the easiest."""
+    """Ratio at the end; below ``start_ratio`` the curriculum shrinks to the easiest."""
+    ramp: float = 0.5
+    """Share of the epochs after which the end is reached; no earlier epoch's weights are kept."""
 
     def __post_init__(self) -> None:
         if min(self.start_ratio, self.end_ratio) <= 0:
@@ -36,6 +38,13 @@ class Curriculum:
                 "start_ratio and end_ratio must be positive "
                 f"(got {self.start_ratio} and {self.end_ratio})"
             )
+
+        if not 0.0 < self.ramp <= 1.0:
+            raise ValueError(f"ramp must lie in (0, 1] (got {self.ramp})")
+
+    def ramp_epochs(self, max_epochs: int) -> int:
+        """Epochs of the ramp; the last of them is the first at the end's ratio."""
+        return max(1, round(self.ramp * max_epochs))
 
     def loss(
         self, base: WindowLoss, difficulty: Tensor, prepared: Prepared, max_epochs: int
@@ -46,11 +55,13 @@ class Curriculum:
             base: Loss of each window by itself (reduction none).
             difficulty: Difficulty of every window of the training captures ``[G]``.
             prepared: The dataset.
-            max_epochs: Epochs over which the ratio runs from start to end.
+            max_epochs: Most epochs of the training.
         """
         in_scope = (prepared.part == Part.TRAIN) & (prepared.train.y == BENIGN)
         ramp = LinearRamp(
-            start_ratio=self.start_ratio, end_ratio=self.end_ratio, max_epochs=max_epochs
+            start_ratio=self.start_ratio,
+            end_ratio=self.end_ratio,
+            max_epochs=self.ramp_epochs(max_epochs),
         )
         return CurriculumLoss(base, difficulty_rank(difficulty, in_scope), in_scope, ramp)
 

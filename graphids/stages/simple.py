@@ -54,7 +54,7 @@ class Fitted:
     threshold: Threshold | None = None
     """The threshold that it has by its definition; none chooses one on validation."""
     size: int = 0
-    """Numbers that it learned."""
+    """How large it is: ids, tree nodes, boosting rounds, or numbers of the components."""
 
 
 def always_attack(train: Table, part: Tensor) -> Fitted:

@@ -103,8 +103,8 @@ class EpochReport(Callback):
 class KeepBest(Callback):
     """Keeps the weights with the best monitored value in memory: nothing is pickled."""
 
-    def __init__(self, monitor: str) -> None:
-        self.monitor = monitor
+    def __init__(self, monitor: str, first_epoch: int = 0) -> None:
+        self.monitor, self.first_epoch = monitor, first_epoch
         self.sign = 1.0 if MONITORS[monitor] == "min" else -1.0
         self.best: float = self.sign * float("inf")
         self.epoch = -1
@@ -121,6 +121,8 @@ class KeepBest(Callback):
                 "needs benign ones, a ranking both classes); see the notes of the plan, or set "
                 "fit.monitor to another quantity"
             )
+        if trainer.current_epoch < self.first_epoch:
+            return
         value = float(trainer.callback_metrics[self.monitor])
         if self.sign * value < self.sign * self.best:
             self.best, self.epoch = value, trainer.current_epoch
@@ -140,6 +142,27 @@ class KeepBest(Callback):
         model.load_state_dict(self.state)
 
 
+class StopEarly(EarlyStopping):
+    """Ends the training when the monitored value has not become better for some epochs."""
+
+    def __init__(self, monitor: str, patience: int, first_epoch: int) -> None:
+        super().__init__(
+            monitor,
+            mode=MONITORS[monitor],
+            patience=patience,
+            check_finite=False,
+            check_on_train_epoch_end=False,
+        )
+        self.first_epoch = first_epoch
+
+    def on_validation_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Counts from the first epoch that may be chosen."""
+        if trainer.current_epoch >= self.first_epoch:
+            super().on_validation_end(trainer, pl_module)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Trained:
     """What a training leaves besides the weights."""
@@ -156,6 +179,7 @@ def fit(
     config: FitConfig,
     report: Report,
     callbacks: Sequence[Callback] = (),
+    first_epoch: int = 0,
 ) -> Trained:
     """Trains a model in place and leaves the chosen weights in it, in evaluation mode.
 
@@ -165,22 +189,18 @@ def fit(
         config: How long, and which epoch's weights count.
         report: Takes the metrics of each epoch.
         callbacks: What else happens while it trains.
+        first_epoch: First epoch that may be chosen, and from which patience counts.
 
     Raises:
         ValueError: The monitored quantity was not measured.
         FloatingPointError: A loss is not finite, or the monitored quantity was finite in no epoch.
     """
     history = History(report)
-    best = None if config.monitor == LAST else KeepBest(config.monitor)
+    best = None if config.monitor == LAST else KeepBest(config.monitor, first_epoch)
     choosing: list[Callback] = []
     if best is not None:
-        stop = EarlyStopping(
-            config.monitor,
-            mode=MONITORS[config.monitor],
-            patience=config.patience,
-            check_finite=False,
-        )
-        choosing = [stop, best]
+        # The first of them tells what is wrong where the quantity was not measured.
+        choosing = [best, StopEarly(config.monitor, config.patience, first_epoch)]
     trainer = lightning.Trainer(
         accelerator="gpu" if trial_device().type == "cuda" else "cpu",
         devices=1,

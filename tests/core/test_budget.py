@@ -40,6 +40,8 @@ def test_attention_of_all_to_all_has_a_budget_of_its_own() -> None:
         node_budget("sim", model=GAT(**SIZES, conv_type="gps", heads=heads), train_dataset=GRAPHS)
         for heads in (1, 8)
     )
+    large = GAT(**SIZES, conv_type="gps", scale="large")
+    assert large.quadratic_heads == 8
     plain = node_budget("sim", model=GAT(**SIZES), train_dataset=GRAPHS)
     assert eight["budget"] < one["budget"] < plain["budget"]
 

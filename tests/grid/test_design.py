@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from graphids.grid import Axis, Grid, Level, Variant, full_factorial, one_at_a_time
-from graphids.grid.fingerprint import fingerprint, own_settings
+from graphids.grid.fingerprint import canonical, fingerprint, own_settings, type_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,10 +134,19 @@ def test_a_new_setting_with_a_default_leaves_old_fingerprints_alone() -> None:
 
         extra: float = 0.5
 
-    assert own_settings(Train(model=Net(heads=8))) == {"model": {"type": "Net", "heads": 8}}
-    changed = own_settings(Train(model=Wider(heads=8)))
-    assert changed == {"model": {"type": "Wider", "heads": 8}}
+    name = type_name(Net())
+    assert own_settings(Train(model=Net(heads=8))) == {"model": {"type": name, "heads": 8}}
+    changed = own_settings(Train(model=Wider(heads=8)))["model"]
+    assert {key: changed[key] for key in changed if key != "type"} == {"heads": 8}
 
 
 def test_upstream_settings_enter_through_the_upstream_fingerprint_alone() -> None:
     assert own_settings(Train(data=Prep(window=50))) == {}
+
+
+def test_settings_of_ones_own_are_no_twins_of_others_with_their_name() -> None:
+    first, second = (
+        dataclass(frozen=True)(type("Head", (), {"__module__": name, "__annotations__": {}}))()
+        for name in ("mine", "yours")
+    )
+    assert canonical(first) != canonical(second)

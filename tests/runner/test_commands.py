@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +48,11 @@ def test_every_row_finds_attacks_on_known_ground(smoke: Path) -> None:
         for row in table(smoke)
         if row["subset"].startswith("test_01") and row["metric"] == "auroc"
     }
-    assert set(found) == {"ce", "focal", "vgae", "mlp", "weighted_avg", "always_attack"}
-    floor = found.pop("always_attack")
-    assert floor == 0.5
-    assert all(value > 0.7 for value in found.values()), found
+    assert [*found][:1] + [*found][-1:] == ["ce", "always_attack"]
+    assert set(found) > {"ce", "focal", "vgae", "mlp", "weighted_avg", "random_forest"}
+    assert found["always_attack"] == 0.5
+    for row in ("ce", "focal", "vgae", "mlp", "weighted_avg"):
+        assert found[row] > 0.7, found
 
 
 def test_the_table_has_the_fields_that_others_read(smoke: Path) -> None:
@@ -129,7 +131,7 @@ def test_plan_names_missing_folders_of_a_real_dataset(tmp_path: Path) -> None:
 
 def test_list_names_the_question_of_each_grid() -> None:
     listed = call("list").stdout
-    assert "smoke  Does the whole chain work here?" in listed
+    assert re.search(r"^smoke +Does the whole chain work here\?", listed, re.MULTILINE)
     assert "first  How far do a GAT" in listed
 
 

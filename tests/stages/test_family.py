@@ -310,6 +310,11 @@ def test_d32_a_cap_draws_at_random_and_keeps_the_order() -> None:
     [
         (lambda: Classify(tau_norm=2.0), "tau_norm must lie in"),
         (lambda: Curriculum(start_ratio=0.0), "start_ratio and end_ratio must be positive"),
+        (lambda: Curriculum(ramp=0.0), "ramp must lie in"),
+        (
+            lambda: Classify(model=replace(TINY_GAT, sequence_pool="gru")),
+            "sequence_pool 'gru' needs sequences",
+        ),
         (lambda: Undersample(benign_per_attack=0.0), "benign_per_attack must be positive"),
         (lambda: replace(EXTRACT, train_on="all"), "train_on must be one of"),
         (lambda: replace(EXTRACT, max_train=0), "max_train and max_validation"),
@@ -330,3 +335,50 @@ def test_settings_out_of_range_are_refused(make: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
     assert FIT.monitor == "val_loss"
+
+
+def test_a_curriculum_is_judged_after_its_ramp(prepared: Handoff) -> None:
+    """Weights of an earlier epoch would be those of another curriculum."""
+    fit = FitConfig(max_epochs=4, patience=1)
+    stage = replace(STUDENT, sampling=Curriculum(ramp=1.0), fit=fit)
+    assert run(stage, {"data": prepared}).meta["best_epoch"] == 3
+    half = replace(stage, sampling=Curriculum(ramp=0.5))
+    assert run(half, {"data": prepared}).meta["best_epoch"] >= 1
+
+
+def test_a_row_says_how_many_windows_it_saw(prepared: Handoff) -> None:
+    every, some, all_of_them = (
+        run(replace(STUDENT, sampling=sampling), {"data": prepared}).meta
+        for sampling in (
+            None,
+            Undersample(benign_per_attack=2.0),
+            Undersample(benign_per_attack=99),
+        )
+    )
+    assert every["windows_seen"] == every["training_windows"] == all_of_them["windows_seen"]
+    assert some["windows_seen"] < every["windows_seen"]
+
+
+def test_teacher_and_no_teacher_start_from_the_same_weights(
+    prepared: Handoff, said_by_autoencoder: Handoff
+) -> None:
+    """Else a paired difference would hold that of two initialisations."""
+    fit = FitConfig(max_epochs=1, gradient_clip=1e-12, monitor="last")
+    alone = replace(AUTOENCODE, model=replace(TINY_VGAE, lr=1e-12), fit=fit)
+    taught = replace(alone, teacher=Record(detector=AUTOENCODE, nodes=True))
+    first = run(alone, {"data": prepared})
+    second = run(taught, {"data": prepared, "teacher": said_by_autoencoder})
+    for name, tensor in first.files[MODEL_FILE].tensors.items():
+        torch.testing.assert_close(second.files[MODEL_FILE].tensors[name], tensor, msg=name)
+
+
+def test_an_empty_test_subset_has_empty_states(
+    prepared: Handoff, autoencoded: Handoff, classified: Handoff
+) -> None:
+    data = Prepared.of(prepared)
+    none = data.tests[TEST].select(torch.empty(0, dtype=torch.int64))
+    file = replace(prepared.files[TEST], tensors=none.tensors())
+    empty = replace(prepared, files={**prepared.files, TEST: file})
+    inputs = {"data": empty, "autoencoder": autoencoded, "classifier": classified}
+    states = run(EXTRACT, inputs).files[TEST].tensors
+    assert {len(tensor) for tensor in states.values()} == {0}

@@ -26,19 +26,7 @@ from graphids.core.models.layers import CONV_TYPES, SELF_LOOPS, ConvSpec, requir
 from graphids.core.models.supervised.evidence import accuracy, attack_probability, window_features
 from graphids.core.models.supervised.network import Activations, GATNetwork
 from graphids.core.models.supervised.pooling import POOLINGS, SEQUENCE_POOLS
-
-SCALES: Mapping[str, tuple[int, int, int]] = {
-    "small": (24, 2, 4),
-    "large": (64, 3, 8),
-    "student": (12, 2, 4),
-    "teacher": (43, 3, 4),
-}
-"""Hidden width per head, layers and heads of each scale.
-
-Student and teacher have the 55 thousand and 1.10 million parameters of the published distillation
-with 100 ids; most of them are the LSTM's, whose width is hidden width times heads.
-"""
-FALLBACK_SCALE = (48, 3, 8)
+from graphids.core.models.supervised.scales import FALLBACK_SCALE, SCALES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,6 +160,12 @@ class GAT(GraphModuleBase):
         self.loss_fn = loss_fn or CrossEntropy()
         self._val_loss = RunningLoss(self.loss_fn)
         self.build_if_sized()
+
+    @property
+    def quadratic_heads(self) -> int | None:
+        """Heads with which every node attends to every node; none where only edges count."""
+        preset = SCALES.get(self.hparams["scale"], FALLBACK_SCALE)[2]
+        return None if super().quadratic_heads is None else self.hparams["heads"] or preset
 
     def _build(self) -> None:
         settings = self.hparams
