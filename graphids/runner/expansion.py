@@ -27,11 +27,12 @@ def make_plan(grid: Grid, datasets: Sequence[DatasetInfo], data_root: Path | Non
     """
     variants, dropped = _merge_equal(grid.variants)
     references = reference_rows(grid)
-    names = {stage_digest(row.stage): row.name for row in reversed((*variants, *references))}
+    tabulated = [*((row, False) for row in variants), *((row, True) for row in references)]
+    names = {stage_digest(row.stage): row.name for row, _ in reversed(tabulated)}
     expansion = _Expansion(data_root, names)
     rows = []
     for dataset in datasets:
-        for variant in (*variants, *references):
+        for variant, reference in tabulated:
             for seed in grid.seeds:
                 trials: dict[str, None] = {}
                 last = expansion.add(variant.stage, variant.name, dataset, seed, trials)
@@ -42,7 +43,7 @@ def make_plan(grid: Grid, datasets: Sequence[DatasetInfo], data_root: Path | Non
                         seed=seed,
                         fingerprint=last,
                         chain=tuple(trials),
-                        reference=variant in references,
+                        reference=reference,
                     )
                 )
     kept = replace(grid, variants=variants, references=references)

@@ -15,7 +15,7 @@ from graphids.core.memory import trial_device
 from graphids.core.models.autoencoder import DGIConfig, VGAEConfig
 from graphids.grid.trial import Trial
 from graphids.stages.dataset import Prepared
-from graphids.stages.detect import TrainedDetector, detector_handoff
+from graphids.stages.detect import TrainedDetector, detector_handoff, require_loss
 from graphids.stages.handoff import Handoff
 from graphids.stages.prepare import Prepare
 from graphids.stages.protocol import Demand, Report, Sizes, Stage
@@ -97,8 +97,8 @@ class Autoencode:
             num_classes=data.num_classes,
             loss_fn=loss,
         )
-        if loss is not None and model.loss_fn is not loss:
-            raise RuntimeError(f"the model trains with {model.loss_fn}, {loss} was asked for")
+        if loss is not None:
+            require_loss(model, loss)
         detector = TrainedDetector.of(model, fit(model, data, self.fit, report))
         model.on_test_setup(data, trial_device())
         return detector_handoff(trial, detector, model.score, prepared, data, model.calibration())

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-import polars as pl
 import torch
 
 from graphids.data.splits import Part
@@ -18,7 +17,6 @@ from graphids.stages.prepare import TRAIN_FILE, Prepare
 from graphids.stages.protocol import Demand, Report, Sizes, Stage
 from graphids.stages.representation import LEAD_IN, POOLED
 from graphids.stages.simple import LEARNERS, RULES, Fitted, Table, fit_learner
-from graphids.store.results import HISTORY_SCHEMA
 
 
 def require_single_windows(data: Prepare) -> None:
@@ -140,9 +138,10 @@ def _handoff(
 ) -> Handoff:
     """Scores of a fitted detector, tabulated."""
     with torch.no_grad():
-        index = prepared.index(Part.CALIBRATION)
-        scores = fitted.score(_table(prepared, data, TRAIN_FILE))[index]
-        validation = Scored(windows=prepared.part_windows(Part.CALIBRATION), scores=scores)
+        held_out = _table(prepared, data, TRAIN_FILE).select(prepared.index(Part.CALIBRATION))
+        validation = Scored(
+            windows=prepared.part_windows(Part.CALIBRATION), scores=fitted.score(held_out)
+        )
         tests = {
             name: Scored(
                 windows=prepared.windows(name), scores=fitted.score(_table(prepared, data, name))
@@ -156,5 +155,4 @@ def _handoff(
         meta={"detector": row, "parameters": fitted.size, **result.facts()},
         metrics=result.metrics,
         scores=result.scores,
-        history=pl.DataFrame(schema=HISTORY_SCHEMA),
     )

@@ -15,7 +15,7 @@ from graphids.core.models.tau_norm import apply_tau_norm
 from graphids.data.splits import Part
 from graphids.grid.trial import Trial
 from graphids.stages.dataset import Prepared
-from graphids.stages.detect import TrainedDetector, detector_handoff
+from graphids.stages.detect import TrainedDetector, detector_handoff, require_loss
 from graphids.stages.handoff import Handoff
 from graphids.stages.prepare import Prepare
 from graphids.stages.protocol import Demand, Report, Sizes, Stage
@@ -115,8 +115,7 @@ class Classify:
             num_classes=data.num_classes,
             loss_fn=loss,
         )
-        if model.loss_fn is not loss:
-            raise RuntimeError(f"the model trains with {model.loss_fn}, {loss} was asked for")
+        require_loss(model, loss)
         # Weights of a ramp that is not over would be those of another curriculum.
         first = (
             self.sampling.ramp_epochs(self.fit.max_epochs) - 1
@@ -127,8 +126,9 @@ class Classify:
         if self.tau_norm > 0:
             apply_tau_norm(model.net.last_layer, self.tau_norm)
         detector = TrainedDetector.of(model, trained)
-        seen = len(prepared.index(Part.TRAIN)) if index is None else len(index)
-        facts = {"training_windows": len(prepared.index(Part.TRAIN)), "windows_seen": seen}
+        available = len(prepared.index(Part.TRAIN))
+        seen = available if index is None else len(index)
+        facts = {"training_windows": available, "windows_seen": seen}
         return detector_handoff(trial, detector, model.predict_scores, prepared, data, facts=facts)
 
     def _difficulty(self, prepared: Prepared, inputs: Mapping[str, Handoff], seed: int) -> Tensor:

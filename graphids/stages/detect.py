@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from graphids.core.batch import GraphBatch
 from graphids.core.losses import loss_name
@@ -104,6 +104,16 @@ def detector_handoff(
         scores=result.scores,
         history=detector.trained.history,
     )
+
+
+def require_loss(model: GraphModuleBase, loss: nn.Module) -> None:
+    """Raises unless the model trains with the loss that it was built for.
+
+    Raises:
+        RuntimeError: Names both.
+    """
+    if model.loss_fn is not loss:
+        raise RuntimeError(f"the model trains with {model.loss_fn}, {loss} was asked for")
 
 
 def load_detector(handoff: Handoff) -> GraphModuleBase:

@@ -44,6 +44,14 @@ class Table:
     lead_in: Tensor
     """How each window departs from the lead-in of its capture ``[G, 3]``."""
 
+    def select(self, index: Tensor) -> Table:
+        """The windows at ``index`` ``[n]``, in that order."""
+        return Table(
+            graphs=self.graphs.select(index),
+            pooled=self.pooled[index],
+            lead_in=self.lead_in[index],
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Fitted:
@@ -127,8 +135,7 @@ def pca(train: Table, part: Tensor) -> Fitted:
     return Fitted(score=score, size=int(components.components_.size))
 
 
-Rule = Callable[[Table, Tensor], Fitted]
-RULES: Mapping[str, Rule] = {
+RULES: Mapping[str, Callable[[Table, Tensor], Fitted]] = {
     "always_attack": always_attack,
     "unseen_id": lambda train, part: unseen_ids(train, part, benign_only=False),
     "unseen_id_benign": lambda train, part: unseen_ids(train, part, benign_only=True),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
-from lightning import Callback, LightningModule, Trainer
+from lightning import Callback, LightningDataModule, LightningModule, Trainer
 from tensordict import TensorDict
 
 from graphids.core.batch import GraphBatch
@@ -81,6 +82,31 @@ class Batches:
 
     def __len__(self) -> int:
         return len(self.batches)
+
+
+class Windows(LightningDataModule):
+    """A data module whose training windows are ``batches``."""
+
+    num_ids, in_channels, num_classes = 20, 35, 2
+    test_names = ("known",)
+    attack_names: ClassVar[dict[int, str]] = {3: "gear_spoofing"}
+
+    def __init__(self, batches: list[GraphBatch], tested: GraphBatch | None = None) -> None:
+        super().__init__()
+        self.batches = batches
+        self.tested = tested
+
+    def train_dataloader(self) -> Batches:
+        return Batches(*self.batches)
+
+    def val_dataloader(self) -> Batches:
+        return Batches(*self.batches[:2])
+
+    def train_eval_dataloader(self) -> list[GraphBatch]:
+        return self.batches
+
+    def test_dataloader(self) -> list[Batches]:
+        return [Batches(self.tested)]
 
 
 def quiet_trainer(**settings: object) -> Trainer:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 import torch
-from lightning import LightningDataModule
-from model_samples import Batches, Metrics, part, quiet_trainer, random_graphs
+from model_samples import Batches, Metrics, Windows, part, quiet_trainer, random_graphs
 
 from graphids.core.batch import GraphBatch
 from graphids.core.losses import CrossEntropy
@@ -27,31 +25,6 @@ from graphids.core.models.checkpoint import checkpoint_tensors
 
 SIZES = {"num_ids": 20, "in_channels": 35}
 MakeBatch = Callable[..., GraphBatch]
-
-
-class Windows(LightningDataModule):
-    """A data module whose training windows are ``batches``."""
-
-    num_ids, in_channels, num_classes = 20, 35, 2
-    test_names = ("known",)
-    attack_names: ClassVar[dict[int, str]] = {3: "gear_spoofing"}
-
-    def __init__(self, batches: list[GraphBatch], tested: GraphBatch | None = None) -> None:
-        super().__init__()
-        self.batches = batches
-        self.tested = tested
-
-    def train_dataloader(self) -> Batches:
-        return Batches(*self.batches)
-
-    def val_dataloader(self) -> Batches:
-        return Batches(*self.batches[:2])
-
-    def train_eval_dataloader(self) -> list[GraphBatch]:
-        return self.batches
-
-    def test_dataloader(self) -> list[Batches]:
-        return [Batches(self.tested)]
 
 
 @pytest.fixture

@@ -95,8 +95,8 @@ def with_steps(batch: GraphBatch) -> GraphBatch:
     return replace(batch, step=1 + 2 * (rank % 2))
 
 
-def works(model: GAT, batch: GraphBatch) -> None:
-    """A training step, scores and features are finite, and the step moves the weights."""
+def works(model: GAT, batch: GraphBatch) -> torch.Tensor:
+    """Scores after a training step that moves the weights; all that is computed is finite."""
     optimizer = model.configure_optimizers()
     before = model.net.last_layer.weight.detach().clone()
     loss, logits = model.compute_loss(batch)
@@ -115,6 +115,7 @@ def works(model: GAT, batch: GraphBatch) -> None:
     for edges, weights in model.attention_weights(batch):
         assert edges.shape[1] == weights.shape[0]
         assert weights.isfinite().all()
+    return scores
 
 
 @pytest.mark.parametrize("name", BATCHES)
@@ -129,7 +130,8 @@ def test_every_convolution_works(conv: str, name: str) -> None:
         conv_type=conv,
         pool_aggrs=["mean", "max", "std"],
     )
-    works(small, BATCHES[name]())
+    batch = BATCHES[name]()
+    assert works(small, batch).shape == (batch.num_graphs,)
 
 
 @pytest.mark.parametrize("name", BATCHES)
@@ -139,14 +141,17 @@ def test_every_sequence_pooling_works(kind: str, name: str, stepped: bool) -> No
     torch.manual_seed(0)
     batch = BATCHES[name]()
     model = GAT(num_ids=20, in_channels=35, hidden=4, heads=2, sequence_pool=kind)
-    works(model, with_steps(batch) if stepped else batch)
+    scores = works(model, with_steps(batch) if stepped else batch)
+    assert scores.shape == (batch.num_graphs,)
 
 
 @pytest.mark.parametrize("name", BATCHES)
 def test_a_hash_encoder_works(name: str) -> None:
     torch.manual_seed(0)
     cfg = HashEncodingCfg(embedding_dim=4, p_unk_drop=0.3)
-    works(GAT(num_ids=20, in_channels=35, hidden=4, id_encoder_cfg=cfg), BATCHES[name]())
+    batch = BATCHES[name]()
+    model = GAT(num_ids=20, in_channels=35, hidden=4, id_encoder_cfg=cfg)
+    assert works(model, batch).shape == (batch.num_graphs,)
 
 
 @pytest.mark.parametrize("conv", CONVS)

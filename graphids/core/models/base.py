@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from graphids.core.batch import GraphBatch, as_graph_batch
-from graphids.core.budget import HEADS_OF_CONSTANTS, SizedGraphs, node_budget
+from graphids.core.budget import SizedGraphs, node_budget
 from graphids.core.losses import describe_loss
 from graphids.core.models.checkpoint import safe_load_checkpoint, strip_orig_mod_prefix
 from graphids.core.models.evaluation import ScoringModule, adam
 from graphids.core.models.id_encoding import IdEncoder, build_encoder, encoding_cfg
+from graphids.core.models.layers import parse_conv
 
 NOT_COMPILED = frozenset({"gps"})
 """Convolutions whose shapes depend on the data in ways that break a compiled graph."""
@@ -172,11 +173,14 @@ class GraphModuleBase(ScoringModule):
         return adam(self.parameters(), self.hparams["lr"], self.hparams["weight_decay"])
 
     @property
+    def num_heads(self) -> int:
+        """Attention heads of the first convolution; a subclass with presets knows the preset's."""
+        return int(self.hparams["heads"])
+
+    @property
     def quadratic_heads(self) -> int | None:
         """Heads with which every node attends to every node; none where only edges count."""
-        if self.hparams["conv_type"].partition("+")[0] != "gps":
-            return None
-        return int(self.hparams["heads"] or HEADS_OF_CONSTANTS)
+        return self.num_heads if parse_conv(self.hparams["conv_type"]).kind == "gps" else None
 
     def compute_budget(
         self, train_dataset: SizedGraphs, dataset_name: str, min_steps: int | None = None

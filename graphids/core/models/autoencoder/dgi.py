@@ -23,7 +23,7 @@ from graphids.core.models.autoencoder.stacks import Stacks
 from graphids.core.models.base import eval_mode
 from graphids.core.models.checkpoint import LateSettings
 from graphids.core.models.checks import require_at_least_one, require_choice
-from graphids.core.models.id_encoding import IdEncodingCfg, encoding_cfg
+from graphids.core.models.id_encoding import IdEncodingCfg, plain_encoding
 from graphids.core.models.layers import encoder_targets, require_conv
 from graphids.core.models.selection import select_graphs
 
@@ -116,8 +116,7 @@ class DGI(CentredDetector, LateSettings):
         require_conv("conv_type", conv_type)
         super().__init__()
         # A checkpoint holds plain values only, so typed settings are recorded in their plain form.
-        typed = encoding_cfg(id_encoder_cfg)
-        id_encoder_cfg = None if typed is None else typed.to_plain()
+        id_encoder_cfg = plain_encoding(id_encoder_cfg)
         hidden_dims = None if hidden_dims is None else list(hidden_dims)
         self.save_hyperparameters()
         self.corruption = CORRUPTIONS[0]
@@ -135,16 +134,12 @@ class DGI(CentredDetector, LateSettings):
         self.hparams["corruption"] = value
 
     @property
-    def quadratic_heads(self) -> int | None:
-        """Heads with which every node attends to every node; none where only edges count."""
-        return None if super().quadratic_heads is None else self._heads
-
-    @property
     def _scale(self) -> DGIScale:
         return DGI_SCALES.get(self.hparams["scale"], DGIScale())
 
     @property
-    def _heads(self) -> int:
+    def num_heads(self) -> int:
+        """Attention heads of the first convolution."""
         return int(self.hparams["heads"] or self._scale.heads)
 
     def _build(self) -> None:
@@ -158,7 +153,7 @@ class DGI(CentredDetector, LateSettings):
                 settings["num_ids"],
                 embedding_dim=settings["embedding_dim"] or scale.embedding_dim,
             ),
-            Stacks.of(settings, self._heads),
+            Stacks.of(settings, self.num_heads),
             in_channels=settings["in_channels"],
             targets=encoder_targets(hidden, latent),
             latent_dim=latent,

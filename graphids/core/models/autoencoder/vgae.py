@@ -22,7 +22,7 @@ from graphids.core.models.autoencoder.network import VGAENetwork, ids_or_unknown
 from graphids.core.models.autoencoder.scales import VGAE_SCALES, VGAEScale
 from graphids.core.models.autoencoder.stacks import Stacks
 from graphids.core.models.checks import require_at_least_one, require_positive, require_share
-from graphids.core.models.id_encoding import IdEncodingCfg, encoding_cfg
+from graphids.core.models.id_encoding import IdEncodingCfg, plain_encoding
 from graphids.core.models.layers import encoder_targets, require_conv
 from graphids.core.models.selection import select_graphs, select_outputs
 
@@ -127,8 +127,7 @@ class VGAE(CalibratedDetector):
             raise ValueError(f"mask_rate must lie in (0, 1) (got {mask_rate})")
         super().__init__()
         # A checkpoint holds plain values only, so typed settings are recorded in their plain form.
-        typed = encoding_cfg(id_encoder_cfg)
-        id_encoder_cfg = None if typed is None else typed.to_plain()
+        id_encoder_cfg = plain_encoding(id_encoder_cfg)
         hidden_dims = None if hidden_dims is None else list(hidden_dims)
         self.save_hyperparameters(ignore=["loss_fn"])
         self.loss_fn = loss_fn or VGAETaskLoss()

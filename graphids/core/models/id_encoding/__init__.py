@@ -6,6 +6,7 @@ from graphids.core.models.id_encoding.config import (
     IdEncodingCfg,
     LookupEncodingCfg,
     encoding_cfg,
+    plain_encoding,
 )
 from graphids.core.models.id_encoding.hash_embedding import UNKNOWN_ID, HashIdEncoder
 from graphids.core.models.id_encoding.lookup import UNK_INDEX, LookupIdEncoder
@@ -22,4 +23,5 @@ __all__ = [
     "LookupIdEncoder",
     "build_encoder",
     "encoding_cfg",
+    "plain_encoding",
 ]

@@ -88,3 +88,16 @@ def encoding_cfg(value: IdEncodingCfg | Mapping[str, object] | None) -> IdEncodi
     if kind not in KINDS:
         raise ValueError(f"no id encoder is of kind {kind!r}; there are {', '.join(KINDS)}")
     return KINDS[kind](**fields)  # type: ignore[arg-type]
+
+
+def plain_encoding(
+    value: IdEncodingCfg | Mapping[str, object] | None,
+) -> dict[str, object] | None:
+    """The plain form of settings in either form, as a checkpoint holds them; none of none.
+
+    Raises:
+        ValueError: The plain form names no known kind.
+        TypeError: The kind has no such setting.
+    """
+    cfg = encoding_cfg(value)
+    return None if cfg is None else cfg.to_plain()

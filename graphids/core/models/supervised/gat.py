@@ -21,7 +21,7 @@ from graphids.core.models.checks import (
     require_positive,
     require_share,
 )
-from graphids.core.models.id_encoding import IdEncodingCfg, encoding_cfg
+from graphids.core.models.id_encoding import IdEncodingCfg, plain_encoding
 from graphids.core.models.layers import CONV_TYPES, SELF_LOOPS, ConvSpec, require_conv
 from graphids.core.models.supervised.evidence import accuracy, attack_probability, window_features
 from graphids.core.models.supervised.network import Activations, GATNetwork
@@ -153,8 +153,7 @@ class GAT(GraphModuleBase):
         require_choice("sequence_pool", sequence_pool, SEQUENCE_POOLS)
         super().__init__()
         # A checkpoint holds plain values only, so typed settings are recorded in their plain form.
-        typed = encoding_cfg(id_encoder_cfg)
-        id_encoder_cfg = None if typed is None else typed.to_plain()
+        id_encoder_cfg = plain_encoding(id_encoder_cfg)
         pool_aggrs = None if pool_aggrs is None else list(pool_aggrs)
         self.save_hyperparameters(ignore=["loss_fn"])
         self.loss_fn = loss_fn or CrossEntropy()
@@ -162,14 +161,13 @@ class GAT(GraphModuleBase):
         self.build_if_sized()
 
     @property
-    def quadratic_heads(self) -> int | None:
-        """Heads with which every node attends to every node; none where only edges count."""
-        preset = SCALES.get(self.hparams["scale"], FALLBACK_SCALE)[2]
-        return None if super().quadratic_heads is None else self.hparams["heads"] or preset
+    def num_heads(self) -> int:
+        """Attention heads of each convolution."""
+        return int(self.hparams["heads"] or SCALES.get(self.hparams["scale"], FALLBACK_SCALE)[2])
 
     def _build(self) -> None:
         settings = self.hparams
-        hidden, layers, heads = SCALES.get(settings["scale"], FALLBACK_SCALE)
+        hidden, layers, _ = SCALES.get(settings["scale"], FALLBACK_SCALE)
         self.net = GATNetwork(
             self.make_id_encoder(settings["num_ids"]),
             in_channels=settings["in_channels"],
@@ -178,7 +176,7 @@ class GAT(GraphModuleBase):
             conv_type=settings["conv_type"],
             hidden=settings["hidden"] or hidden,
             num_layers=settings["layers"] or layers,
-            heads=settings["heads"] or heads,
+            heads=self.num_heads,
             fc_layers=settings["fc_layers"],
             aggregations=settings["pool_aggrs"] or ["mean"],
             sequence_pool=settings["sequence_pool"],
