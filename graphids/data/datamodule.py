@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -33,6 +32,7 @@ class GraphDataModule(LightningDataModule):
         benign_only: bool = False,
         *,
         index: Tensor | None = None,
+        holds: tuple[int, int] | None = None,
     ) -> None:
         """Sets up the loaders.
 
@@ -45,6 +45,8 @@ class GraphDataModule(LightningDataModule):
             benign_only: train on benign windows alone; validation is not filtered.
             index: the training windows to train on ``[n]``, int64 without repeats; all by default.
                 Other loaders are not filtered.
+            holds: nodes and edges that the device holds at once, where that is less than a batch;
+                evaluation batches are cut to it, training batches are for the trainer to split.
 
         Raises:
             ValueError: if parts and windows do not match, if vocabularies differ, if ``index``
@@ -63,7 +65,7 @@ class GraphDataModule(LightningDataModule):
         self.part = part
         self.tests = dict(tests)
         self.budget = budget
-        self._eval_budget = replace(budget, min_steps_per_epoch=1)
+        self._eval_budget = budget.within(holds)
         in_training = part == Part.TRAIN
         self._benign = (in_training & (train.y == 0)).nonzero().flatten()
         kind = "benign training" if benign_only else "training"

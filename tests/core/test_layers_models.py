@@ -19,15 +19,17 @@ from graphids.core.models.layers import (
     ConvBlock,
     ConvSpec,
     ConvStack,
+    Edges,
     GlobalConv,
     parse_conv,
+    prepare_edges,
     require_conv,
 )
 
 NAMES = [str(ConvSpec(*pair)) for pair in product(CONV_TYPES, SELF_LOOPS)]
 SIZES = {"heads": 2, "edge_dim": 11, "dropout": 0.0, "norm": True}
 
-Parts = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+Parts = tuple[torch.Tensor, Edges, torch.Tensor]
 
 
 def block(conv: str, in_dim: int = 35, out_dim: int = 8, **settings: object) -> ConvBlock:
@@ -35,8 +37,14 @@ def block(conv: str, in_dim: int = 35, out_dim: int = 8, **settings: object) -> 
     return ConvBlock(conv, in_dim, out_dim, **{**SIZES, **settings})  # type: ignore[arg-type]
 
 
-def parts(batch: GraphBatch) -> Parts:
-    return batch.x, batch.edge_index, batch.edge_attr, batch.batch
+def parts(conv: str, batch: GraphBatch) -> Parts:
+    return batch.x, edges(conv, batch.x, batch.edge_index, batch.edge_attr), batch.batch
+
+
+def edges(
+    conv: str, x: torch.Tensor, edge_index: torch.Tensor, edge_attr: torch.Tensor | None
+) -> Edges:
+    return prepare_edges(parse_conv(conv), edge_index, edge_attr, x, 11)
 
 
 @pytest.mark.parametrize("conv", NAMES)
@@ -61,7 +69,7 @@ def test_a_node_depends_on_its_own_graph_alone(
     batch = make_batch(5)
     model = block(conv)
     x = batch.x.clone().requires_grad_()
-    found = model(x, *parts(batch)[1:])
+    found = model(x, *parts(conv, batch)[1:])
     own = batch.batch == 2
     found[own].square().sum().backward()
     assert x.grad is not None
@@ -76,12 +84,12 @@ def test_a_graph_reads_the_same_in_every_batch(
     batch = make_batch(5)
     model = block(conv).eval()
     with torch.no_grad():
-        together = model(*parts(batch))
+        together = model(*parts(conv, batch))
         for graph in range(5):
             alone = part(batch, torch.arange(5) == graph)
-            found = model(*parts(alone))
+            found = model(*parts(conv, alone))
             assert torch.allclose(found, together[batch.batch == graph], atol=1e-5)
-            single = model(alone.x, alone.edge_index, alone.edge_attr, None)
+            single = model(*parts(conv, alone)[:2], None)
             assert torch.allclose(single, found, atol=1e-6)
 
 
@@ -89,14 +97,18 @@ def test_a_graph_reads_the_same_in_every_batch(
 def test_edges_without_features_read_as_zeros(
     conv: str, make_batch: Callable[..., GraphBatch]
 ) -> None:
-    x, edge_index, edge_attr, batch = parts(make_batch())
+    batch = make_batch()
+    x, ends, given = batch.x, batch.edge_index, batch.edge_attr
     model = block(conv).eval()
-    without = model(x, edge_index, None, batch)
-    assert torch.allclose(without, model(x, edge_index, torch.zeros_like(edge_attr), batch))
-    assert not torch.allclose(without, model(x, edge_index, edge_attr, batch))
+    without, zeros, full = (
+        model(x, edges(conv, x, ends, features), batch.batch)
+        for features in (None, torch.zeros_like(given), given)
+    )
+    assert torch.allclose(without, zeros)
+    assert not torch.allclose(without, full)
 
 
-def looped() -> Parts:
+def looped() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Three nodes: an edge from the first to the second, and a loop of the second."""
     torch.manual_seed(0)
     edge_index = torch.tensor([[0, 1], [1, 1]])
@@ -106,8 +118,10 @@ def looped() -> Parts:
 @pytest.mark.parametrize("kind", CONV_TYPES)
 def test_loops_are_replaced_or_kept(kind: str) -> None:
     x, edge_index, edge_attr, _ = looped()
-    replaced, _ = block(kind).attention(x, edge_index, edge_attr)
-    kept, _ = block(f"{kind}+keep").attention(x, edge_index, edge_attr)
+    replaced, kept = (
+        block(conv).attention(x, edges(conv, x, edge_index, edge_attr))[0]
+        for conv in (kind, f"{kind}+keep")
+    )
     assert kept.tolist() == edge_index.tolist()
     expected = [[0, 1], [1, 1]] if kind == "transformer" else [[0, 0, 1, 2], [1, 0, 1, 2]]
     assert replaced.tolist() == expected
@@ -117,20 +131,21 @@ def test_loops_are_replaced_or_kept(kind: str) -> None:
 @pytest.mark.parametrize("loops", SELF_LOOPS)
 def test_features_of_a_loop_count_where_it_is_kept(kind: str, loops: str) -> None:
     x, edge_index, edge_attr, batch = looped()
-    model = block(str(ConvSpec(kind, loops)), norm=False).eval()
+    conv = str(ConvSpec(kind, loops))
+    model = block(conv, norm=False).eval()
     changed = edge_attr.clone()
     changed[1] += 5.0
-    same = torch.allclose(
-        model(x, edge_index, edge_attr, batch), model(x, edge_index, changed, batch)
+    before, after = (
+        model(x, edges(conv, x, edge_index, features), batch) for features in (edge_attr, changed)
     )
-    assert same is (loops == "pyg")
+    assert torch.allclose(before, after) is (loops == "pyg")
 
 
 @pytest.mark.parametrize("conv", NAMES)
 def test_a_node_that_no_edge_enters_is_finite(conv: str) -> None:
     x, edge_index, edge_attr, batch = looped()
     x.requires_grad_()
-    found = block(conv)(x, edge_index[:, :0], edge_attr[:0], batch)
+    found = block(conv)(x, edges(conv, x, edge_index[:, :0], edge_attr[:0]), batch)
     found.square().sum().backward()
     assert found.isfinite().all()
     assert x.grad is not None
@@ -142,10 +157,10 @@ def test_weights_of_the_edges_into_a_node_add_up_to_one(
     conv: str, make_batch: Callable[..., GraphBatch]
 ) -> None:
     batch = make_batch()
-    edges, weights = block(conv).attention(*parts(batch)[:3])
-    total = torch.zeros(batch.num_nodes, 2).index_add_(0, edges[1], weights)
+    (_, target), weights = block(conv).attention(*parts(conv, batch)[:2])
+    total = torch.zeros(batch.num_nodes, 2).index_add_(0, target, weights)
     entered = torch.zeros(batch.num_nodes, dtype=torch.bool)
-    entered[edges[1]] = True
+    entered[target] = True
     assert torch.allclose(total[entered], torch.ones_like(total[entered]), atol=1e-5)
     assert bool(entered.all()) or conv == "transformer"
 
@@ -156,13 +171,13 @@ def test_widths_that_the_heads_do_not_divide_get_one_head(
 ) -> None:
     batch = make_batch(3)
     stack = ConvStack(conv, 35, [16, 35], **{**SIZES, "heads": 4}, plain_last=True)  # type: ignore[arg-type]
-    assert stack(*parts(batch)).shape == (batch.num_nodes, 35)
+    assert stack(*parts(conv, batch)).shape == (batch.num_nodes, 35)
     first, last = stack.blocks
-    weights = [b.attention(torch.randn(batch.num_nodes, w), *parts(batch)[1:3])[1]
+    weights = [b.attention(torch.randn(batch.num_nodes, w), parts(conv, batch)[1])[1]
                for b, w in ((first, 35), (last, 16))]  # fmt: skip
     assert [w.shape[1] for w in weights] == [4, 1]
     narrow = ConvStack(conv, 35, [35], **{**SIZES, "heads": 4})  # type: ignore[arg-type]
-    assert narrow(*parts(batch)).shape == (batch.num_nodes, 35)
+    assert narrow(*parts(conv, batch)).shape == (batch.num_nodes, 35)
 
 
 def test_a_gps_block_leaves_norm_and_dropout_to_the_convolution() -> None:
@@ -187,7 +202,7 @@ def test_checkpointing_changes_no_gradient(
         model = ConvStack(conv, 35, [8, 6], **settings)  # type: ignore[arg-type]
         x = batch.x.clone().requires_grad_()
         torch.manual_seed(5)
-        loss = model(x, *parts(batch)[1:]).square().sum()
+        loss = model(x, *parts(conv, batch)[1:]).square().sum()
         loss.backward()
         found.append([loss.detach(), x.grad, *(p.grad for p in model.parameters())])
     for plain, saving in zip(*found, strict=True):
@@ -210,7 +225,8 @@ def test_d04_a_compiled_block_computes_the_same(
     assert compiled is not model
     for graphs in (3, 5):
         batch = make_batch(graphs)
-        assert torch.allclose(compiled(*parts(batch)), model(*parts(batch)), atol=1e-5)
+        given = parts(conv, batch)
+        assert torch.allclose(compiled(*given), model(*given), atol=1e-5)
 
 
 @compiles
@@ -234,7 +250,7 @@ def test_d04_checkpointing_leaves_blocks_compiled(
         runner = BlockRunner([compiled], checkpointed=checkpointed)
         x = batch.x.clone().requires_grad_()
         torch.manual_seed(5)
-        runner.outputs(x, *parts(batch)[1:])[-1].square().sum().backward()
+        runner.outputs(x, *parts(conv, batch)[1:])[-1].square().sum().backward()
         gradients[checkpointed] = x.grad
     assert captured[True] == captured[False] > 50
     assert torch.allclose(gradients[True], gradients[False], atol=1e-5)

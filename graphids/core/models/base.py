@@ -187,6 +187,8 @@ class GraphModuleBase(ScoringModule):
     ) -> dict[str, Any]:
         """Nodes and edges that one batch may hold; kept per dataset.
 
+        Measured on a few steps where the layers exist and the dataset gives graphs, else estimated.
+
         Args:
             train_dataset: Packed training graphs.
             dataset_name: Key under which the result is kept.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,9 @@ from graphids.core.metrics import (
     separation,
 )
 from graphids.core.models.registry import class_path
+
+EpochSink = Callable[[Mapping[str, Tensor | float], int], None]
+"""Takes means over some windows and how many they are."""
 
 
 @dataclass(kw_only=True)
@@ -66,6 +69,7 @@ class ScoringModule(LightningModule):
         self.test_threshold: float | None = None
         self.test_names: tuple[str, ...] = ()
         self.attack_names: dict[int, str] = {}
+        self.epoch_sink: EpochSink | None = None
         self._validated = ScoreLog()
         self._tested: dict[int, ScoreLog] = {}
 
@@ -87,7 +91,10 @@ class ScoringModule(LightningModule):
         raise NotImplementedError
 
     def log_epoch(self, values: Mapping[str, Tensor | float], num_graphs: int) -> None:
-        """Logs means over the epoch's windows."""
+        """Logs means over the epoch's windows, or leaves them to who takes them."""
+        if self.epoch_sink is not None:
+            self.epoch_sink(values, num_graphs)
+            return
         self.log_dict(dict(values), on_step=False, on_epoch=True, batch_size=num_graphs)
 
     def collect_validation(self, scores: Tensor, labels: Tensor) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-from torch_geometric.nn import GATConv, GATv2Conv, GPSConv, GraphNorm, TransformerConv
+from torch_geometric.nn import GATConv, GPSConv, GraphNorm, TransformerConv
+from torch_geometric.utils import add_self_loops, remove_self_loops
 
 from graphids.core.models.checks import require_choice
+from graphids.core.models.edge_attention import EdgeAttention
 from graphids.core.models.id_encoding.base import IdEncoder
 
 CONV_TYPES = ("gat", "gatv2", "transformer", "gps")
@@ -44,7 +47,38 @@ class ConvSpec:
     @property
     def adds_loops(self) -> bool:
         """Whether real self-loops give way to added ones."""
-        return self.self_loops == "pyg"
+        return self.self_loops == "pyg" and self.kind != "transformer"
+
+
+class Edges(NamedTuple):
+    """Edges as every convolution of a network sees them."""
+
+    ends: Tensor
+    """Source and target of each edge ``[2, E]``; a loop that was added is one of them."""
+    features: Tensor | None
+    """Edge features ``[E, D]``; none where the convolution reads none."""
+
+
+def prepare_edges(
+    conv: ConvSpec, edge_index: Tensor, edge_attr: Tensor | None, like: Tensor, edge_dim: int
+) -> Edges:
+    """The edges of a batch for all convolutions ``conv`` of a network, with the loops they add.
+
+    Args:
+        conv: What the convolutions read, and whether real loops give way to added ones.
+        edge_index: Edges of the batch ``[2, E]``.
+        edge_attr: Their features ``[E, edge_dim]``; none reads as features that are all 0.
+        like: Nodes ``[V, any]``: how many there are, and the type of features that are 0.
+        edge_dim: Features of an edge.
+    """
+    if not conv.edge_aware:
+        edge_attr = None
+    elif edge_attr is None:
+        edge_attr = like.new_zeros(edge_index.shape[1], edge_dim)
+    if not conv.adds_loops:
+        return Edges(edge_index, edge_attr)
+    ends, features = remove_self_loops(edge_index, edge_attr)
+    return Edges(*add_self_loops(ends, features, fill_value="mean", num_nodes=like.shape[0]))
 
 
 def require_conv(name: str, conv_type: str) -> None:
@@ -71,17 +105,17 @@ def make_conv(conv: ConvSpec, in_dim: int, out_dim: int, heads: int, edge_dim: i
     """Attention convolution from ``in_dim`` to ``out_dim``, of which each head makes a share.
 
     GAT: Velickovic et al. 2018, without edge features. GATv2: Brody et al. 2022. Transformer: Shi
-    et al. 2021; it adds no loops, and its skip connection serves a node that no edge enters. GPS:
-    ``GlobalConv``.
+    et al. 2021; its skip connection serves a node that no edge enters. GPS: ``GlobalConv``. None
+    adds loops: ``prepare_edges`` does, once for all of them.
     """
-    width, loops = out_dim // heads, conv.adds_loops
+    width = out_dim // heads
     if conv.kind == "gat":
-        return GATConv(in_dim, width, heads, add_self_loops=loops)
+        return GATConv(in_dim, width, heads, add_self_loops=False)
     if conv.kind == "gatv2":
-        return GATv2Conv(in_dim, width, heads, add_self_loops=loops, edge_dim=edge_dim)
+        return EdgeAttention(in_dim, width, heads, edge_dim=edge_dim)
     if conv.kind == "transformer":
         return TransformerConv(in_dim, width, heads, edge_dim=edge_dim)
-    return GlobalConv(in_dim, out_dim, heads, edge_dim, add_self_loops=loops)
+    return GlobalConv(in_dim, out_dim, heads, edge_dim)
 
 
 class GlobalConv(nn.Module):
@@ -91,19 +125,10 @@ class GlobalConv(nn.Module):
     and the heads are averaged.
     """
 
-    def __init__(
-        self, in_dim: int, channels: int, heads: int, edge_dim: int, *, add_self_loops: bool
-    ) -> None:
+    def __init__(self, in_dim: int, channels: int, heads: int, edge_dim: int) -> None:
         super().__init__()
         self.lift = nn.Linear(in_dim, channels) if in_dim != channels else nn.Identity()
-        edges = GATv2Conv(
-            channels,
-            channels,
-            heads,
-            concat=False,
-            add_self_loops=add_self_loops,
-            edge_dim=edge_dim,
-        )
+        edges = EdgeAttention(channels, channels, heads, edge_dim=edge_dim, concat=False)
         self.gps = GPSConv(channels, edges, heads, dropout=GPS_DROPOUT, norm="graph_norm")
 
     def forward(
@@ -151,45 +176,25 @@ class ConvBlock(nn.Module):
         self.conv = make_conv(conv, in_dim, out_dim, heads, edge_dim)
         self.norm = GraphNorm(out_dim) if norm and not plain else None
         self.tail = nn.Identity() if plain else nn.Sequential(nn.ReLU(), nn.Dropout(dropout))
-        self.reads_edges = conv.edge_aware
-        self.edge_dim = edge_dim
 
-    def forward(
-        self, x: Tensor, edge_index: Tensor, edge_attr: Tensor | None, batch: Tensor | None
-    ) -> Tensor:
-        """``[V, out_dim]`` of nodes ``[V, in_dim]``, edges and the graph of each node ``[V]``.
-
-        Edges without features read as edges whose features are all 0.
-        """
-        edges = self._features(x, edge_index, edge_attr)
+    def forward(self, x: Tensor, edges: Edges, batch: Tensor | None) -> Tensor:
+        """``[V, out_dim]`` of nodes ``[V, in_dim]``, edges and the graph of each node ``[V]``."""
         if isinstance(self.conv, GlobalConv):
-            return self.conv(x, edge_index, *edges, batch)
-        x = self.conv(x, edge_index, *edges)
+            return self.conv(x, *edges, batch)
+        x = self.conv(x, *edges)
         if self.norm is not None:
             x = self.norm(x, batch)
         return self.tail(x)
 
-    def _features(
-        self, x: Tensor, edge_index: Tensor, edge_attr: Tensor | None
-    ) -> tuple[Tensor, ...]:
-        """The edge features ``[E, D]`` that the convolution reads, or nothing."""
-        if not self.reads_edges:
-            return ()
-        return (
-            x.new_zeros(edge_index.shape[1], self.edge_dim) if edge_attr is None else edge_attr,
-        )
-
-    def attention(
-        self, x: Tensor, edge_index: Tensor, edge_attr: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """Edges as the convolution sees them ``[2, E']`` and their weights ``[E', heads]``.
+    def attention(self, x: Tensor, edges: Edges) -> tuple[Tensor, Tensor]:
+        """Edges as the convolution sees them ``[2, E]`` and their weights ``[E, heads]``.
 
         Those of GPS are its GATv2's: its attention among all nodes is not over edges.
         """
-        conv, edges = self.conv, self._features(x, edge_index, edge_attr)
+        conv = self.conv
         if isinstance(conv, GlobalConv):
             x, conv = conv.lift(x), conv.gps.conv
-        _, (seen, weights) = conv(x, edge_index, *edges, return_attention_weights=True)
+        _, (seen, weights) = conv(x, *edges, return_attention_weights=True)
         return seen, weights
 
 
@@ -204,16 +209,14 @@ class BlockRunner(nn.ModuleList):
         super().__init__(blocks)
         self.checkpointed = checkpointed
 
-    def outputs(
-        self, x: Tensor, edge_index: Tensor, edge_attr: Tensor | None, batch: Tensor | None
-    ) -> list[Tensor]:
+    def outputs(self, x: Tensor, edges: Edges, batch: Tensor | None) -> list[Tensor]:
         """Nodes after each block, ``[V, width]`` each."""
         outputs = []
         for block in self:
             if self.checkpointed and self.training and x.requires_grad:
-                x = checkpoint(block, x, edge_index, edge_attr, batch, use_reentrant=False)
+                x = checkpoint(block, x, edges, batch, use_reentrant=False)
             else:
-                x = block(x, edge_index, edge_attr, batch)
+                x = block(x, edges, batch)
             outputs.append(x)
         return outputs
 
@@ -262,11 +265,9 @@ class ConvStack(nn.Module):
             in_dim = target
         self.blocks = BlockRunner(map(compile_block, blocks), checkpointed=checkpointed)
 
-    def forward(
-        self, x: Tensor, edge_index: Tensor, edge_attr: Tensor | None, batch: Tensor | None
-    ) -> Tensor:
+    def forward(self, x: Tensor, edges: Edges, batch: Tensor | None) -> Tensor:
         """``[V, targets[-1]]`` of nodes ``[V, in_dim]``."""
-        return self.blocks.outputs(x, edge_index, edge_attr, batch)[-1]
+        return self.blocks.outputs(x, edges, batch)[-1]
 
 
 def encoder_targets(hidden_dims: Sequence[int] | None, latent_dim: int) -> list[int]:

@@ -26,6 +26,7 @@ from graphids.core.models.checks import require_at_least_one, require_choice
 from graphids.core.models.id_encoding import IdEncodingCfg, plain_encoding
 from graphids.core.models.layers import encoder_targets, require_conv
 from graphids.core.models.selection import select_graphs
+from graphids.core.models.splitting import SplitStep, in_chunks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +71,7 @@ class DGIConfig(EncoderConfig):
         return model
 
 
-class DGI(CentredDetector, LateSettings):
+class DGI(CentredDetector, LateSettings, SplitStep):
     """Deep Graph Infomax (Velickovic et al. 2019) of windows, scored as one class.
 
     Learns to tell the nodes of a window from corrupted ones by the window's summary. The score is
@@ -231,12 +232,17 @@ class DGI(CentredDetector, LateSettings):
         """
         self.require_built()
         batch = as_graph_batch(batch)
-        z = self.net(batch)
-        corrupted = self.net(corrupt(batch, self.corruption, generator))
+        z = self._training_latent(batch)
+        corrupted = self._training_latent(corrupt(batch, self.corruption, generator))
         summary = self.summarize(z, batch.batch)
         loss = self.dgi_loss(z, corrupted, summary, batch.batch)
         require_finite(loss, {"loss": loss, "largest_latent": z.abs().max()}, "DGI loss")
         return loss
+
+    def _training_latent(self, batch: GraphBatch) -> Tensor:
+        """Latent nodes ``[V, L]``, in chunks where the training asks for them."""
+        (z,) = in_chunks(self.net, lambda part: (self.net(part),), batch, chunk=self.chunk)
+        return z
 
     def training_step(self, batch: GraphBatch | Data, batch_idx: int) -> Tensor:
         """Loss of a batch; logs ``train_loss``."""

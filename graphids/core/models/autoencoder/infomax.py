@@ -48,6 +48,7 @@ class DGINetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.input = InputEncoder(id_encoder, in_channels, proj_dim)
+        self.stacks = stacks
         self.encoder = stacks.make(self.input.out_dim, targets)
         self.z_proj = nn.Linear(targets[-1], latent_dim)
         self.form = nn.Parameter(torch.empty(latent_dim, latent_dim))
@@ -62,7 +63,8 @@ class DGINetwork(nn.Module):
         ids: Tensor,
     ) -> Tensor:
         """Latent nodes ``[V, L]``; ``ids [V]`` are those that the id encoder reads."""
-        return self.z_proj(self.encoder(self.input(ids, x), edge_index, edge_attr, batch))
+        edges = self.stacks.edges(edge_index, edge_attr, x)
+        return self.z_proj(self.encoder(self.input(ids, x), edges, batch))
 
     def forward(self, batch: GraphBatch) -> Tensor:
         """Latent nodes ``[V, L]`` of a batch."""

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from graphids.core.batch import GraphBatch
 from graphids.core.losses import VGAEOutputs
 from graphids.core.models import masking, scores
 from graphids.core.models.autoencoder.stacks import Stacks
 from graphids.core.models.id_encoding import IdEncoder
-from graphids.core.models.layers import InputEncoder, parse_conv
+from graphids.core.models.layers import Edges, InputEncoder, parse_conv
 
 LOGVAR_LIMIT = 10.0
 
@@ -36,6 +37,7 @@ class VGAENetwork(nn.Module):
     ) -> None:
         """Builds the layers; ``id_encoder`` has a vector for hidden nodes."""
         super().__init__()
+        self.stacks = stacks
         self.input = InputEncoder(id_encoder, in_channels, proj_dim)
         self.encoder = stacks.make(self.input.out_dim, targets)
         self.z_mean = nn.Linear(targets[-1], latent_dim)
@@ -44,7 +46,7 @@ class VGAENetwork(nn.Module):
         self.decoder = stacks.make(latent_dim, [*widths, in_channels], plain_last=True)
         self.canid_head = nn.Linear(latent_dim, num_ids)
         self.neighbour_head = _mlp(latent_dim, [head_width] * 2, latent_dim, stacks.dropout)
-        self.edge_head: nn.Module | None = None
+        self.edge_head: nn.Sequential | None = None
         if parse_conv(stacks.conv_type).edge_aware:
             self.edge_head = _mlp(2 * latent_dim, [latent_dim], stacks.edge_dim, stacks.dropout)
         self.register_buffer("mask_token", torch.zeros(in_channels))
@@ -62,7 +64,13 @@ class VGAENetwork(nn.Module):
         ``ids [V]`` are those that the id encoder reads. The latent is sampled in training and is
         the mean otherwise, so that scores are deterministic.
         """
-        hidden = self.encoder(self.input(ids, x), edge_index, edge_attr, batch)
+        return self._encode(x, ids, self.stacks.edges(edge_index, edge_attr, x), batch)
+
+    def _encode(
+        self, x: Tensor, ids: Tensor, edges: Edges, batch: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """``encode`` over edges that are prepared."""
+        hidden = self.encoder(self.input(ids, x), edges, batch)
         mu = self.z_mean(hidden)
         logvar = self.z_logvar(hidden).clamp(-LOGVAR_LIMIT, LOGVAR_LIMIT)
         kl = -0.5 * (1.0 + logvar - mu.square() - logvar.exp()).mean(dim=-1)
@@ -71,29 +79,29 @@ class VGAENetwork(nn.Module):
             z = mu + torch.exp(0.5 * logvar) * torch.randn_like(mu)
         return z, kl, mu
 
+    def _edges(self, batch: GraphBatch) -> Edges:
+        """Edges of a batch as the convolutions of encoder and decoder see them."""
+        return self.stacks.edges(batch.edge_index, batch.edge_attr, batch.x)
+
     def encode_batch(
-        self, batch: GraphBatch, mask: Tensor | None = None
+        self, batch: GraphBatch, mask: Tensor | None = None, edges: Edges | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """``encode`` of a batch, the nodes in ``mask [V]`` hidden."""
+        """``encode`` of a batch, the nodes in ``mask [V]`` hidden, over its prepared edges."""
         encoder = self.input.id_encoder
         x, ids = batch.x, encoder.ids_of(batch)
         if mask is not None:
             x, ids = masking.hide(x, ids, mask, self.mask_token, encoder.mask_value)
-        return self.encode(x, batch.edge_index, batch.edge_attr, batch.batch, ids)
+        return self._encode(x, ids, edges or self._edges(batch), batch.batch)
 
     def hidden_error(self, batch: GraphBatch, folds: Tensor, num_folds: int) -> Tensor:
         """Error of each node ``[V]`` in the pass that hides its fold ``[V]``."""
-        error = batch.x.new_zeros(batch.num_nodes)
+        error, edges = batch.x.new_zeros(batch.num_nodes), self._edges(batch)
         for fold in range(num_folds):
             mask = folds == fold
-            z, _, _ = self.encode_batch(batch, mask)
-            found = scores.node_error(batch.x, self.reconstruct(z, batch))
+            z, _, _ = self.encode_batch(batch, mask, edges)
+            found = scores.node_error(batch.x, self.decoder(z, edges, batch.batch))
             error = torch.where(mask, found, error)
         return error
-
-    def reconstruct(self, z: Tensor, batch: GraphBatch) -> Tensor:
-        """Features ``[V, F]`` from latent nodes ``[V, L]``."""
-        return self.decoder(z, batch.edge_index, batch.edge_attr, batch.batch)
 
     def forward(
         self, batch: GraphBatch, mask: Tensor | None = None, *, masked_ids_only: bool = False
@@ -106,15 +114,16 @@ class VGAENetwork(nn.Module):
             masked_ids_only: Logits of the ids of the hidden nodes alone, which is all the loss
                 reads.
         """
-        z, kl, mu = self.encode_batch(batch, mask)
+        edges = self._edges(batch)
+        z, kl, mu = self.encode_batch(batch, mask, edges)
         named = z[mask] if masked_ids_only and mask is not None else z
-        edges = None
-        if self.edge_head is not None:
-            source, target = batch.edge_index
-            ends = (z.index_select(0, source), z.index_select(0, target))
-            edges = self.edge_head(torch.cat(ends, dim=-1))
         outputs = VGAEOutputs(
-            self.reconstruct(z, batch), self.canid_head(named), self.neighbour_head(z), z, kl, edges
+            self.decoder(z, edges, batch.batch),
+            self.canid_head(named),
+            self.neighbour_head(z),
+            z,
+            kl,
+            None if self.edge_head is None else _of_ends(self.edge_head, z, batch.edge_index),
         )
         return outputs, mu
 
@@ -133,3 +142,19 @@ def _mlp(in_dim: int, widths: Sequence[int], out_dim: int, dropout: float) -> nn
         layers += [nn.Linear(in_dim, width), nn.ReLU(), nn.Dropout(dropout)]
         in_dim = width
     return nn.Sequential(*layers, nn.Linear(in_dim, out_dim))
+
+
+def _of_ends(head: nn.Sequential, z: Tensor, edge_index: Tensor) -> Tensor:
+    """``head`` of the latents ``z [V, L]`` of both ends of each edge, side by side.
+
+    The first layer is linear: its halves are applied to the nodes, of which there are fewer.
+    """
+    first, *others = head
+    assert isinstance(first, nn.Linear)
+    begin, end = first.weight.chunk(2, dim=1)
+    source, target = edge_index
+    hidden = functional.linear(z, begin, first.bias).index_select(0, source)
+    hidden = hidden + functional.linear(z, end).index_select(0, target)
+    for layer in others:
+        hidden = layer(hidden)
+    return hidden

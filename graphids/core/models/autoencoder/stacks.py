@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from graphids.core.models.base import try_compile
-from graphids.core.models.layers import ConvStack
+from graphids.core.models.layers import ConvStack, Edges, parse_conv, prepare_edges
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,6 +58,13 @@ class Stacks:
             checkpointed=self.checkpointed,
             compile_block=self._compile,
         )
+
+    def edges(self, edge_index: Tensor, edge_attr: Tensor | None, like: Tensor) -> Edges:
+        """Edges ``[2, E]`` and features ``[E, D]`` as the convolutions see them.
+
+        ``like [V, any]`` are nodes; without features all are 0.
+        """
+        return prepare_edges(parse_conv(self.conv_type), edge_index, edge_attr, like, self.edge_dim)
 
     def _compile(self, block: nn.Module) -> nn.Module:
         """``block``, compiled where that is asked for and possible."""

@@ -25,6 +25,7 @@ from graphids.core.models.checks import require_at_least_one, require_positive, 
 from graphids.core.models.id_encoding import IdEncodingCfg, plain_encoding
 from graphids.core.models.layers import encoder_targets, require_conv
 from graphids.core.models.selection import select_graphs, select_outputs
+from graphids.core.models.splitting import SplitStep, in_chunks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +72,7 @@ class VGAEConfig(EncoderConfig):
         )
 
 
-class VGAE(CalibratedDetector):
+class VGAE(CalibratedDetector, SplitStep):
     """Variational graph autoencoder (Kipf and Welling 2016) with masked nodes.
 
     Encodes ids, features and edges of a window into latent nodes; decodes features, ids,
@@ -197,8 +198,13 @@ class VGAE(CalibratedDetector):
         batch = as_graph_batch(batch)
         rate = self.hparams["mask_rate"]
         mask = masking.random_mask(batch.num_nodes, rate, batch.x.device, generator)
+        *said, mu = in_chunks(self.net, self._training_outputs, batch, mask, chunk=self.chunk)
+        return self._loss(VGAEOutputs(*said), batch, mask, mu)
+
+    def _training_outputs(self, batch: GraphBatch, mask: Tensor) -> tuple[Any, ...]:
+        """The six outputs and the mean latent, with the nodes in ``mask [V]`` hidden."""
         outputs, mu = self.net(batch, mask, masked_ids_only=True)
-        return self._loss(outputs, batch, mask, mu)
+        return *outputs, mu
 
     def _loss(
         self, outputs: VGAEOutputs, batch: GraphBatch, mask: Tensor, mu: Tensor

@@ -80,6 +80,12 @@ class BanditFusionConfig:
         )
 
 
+def by_arm(actions: Tensor, num_arms: int) -> tuple[Tensor, ...]:
+    """Rows that chose each arm, in their order, from the arms of all rows ``[N]``."""
+    counts = torch.bincount(actions, minlength=num_arms)
+    return actions.argsort(stable=True).split(counts.tolist())
+
+
 class BanditFusionModule(RLFusionBase):
     """Score of arm ``a``: ``theta_a . z``, in training plus ``ucb_alpha * sqrt(z' A_inv_a z)``.
 
@@ -154,8 +160,9 @@ class BanditFusionModule(RLFusionBase):
         """Adds an episode to the regressions of the arms that it used."""
         self.episodes += 1
         z, targets = self.represent(obs).to(self.b), rewards.to(self.b)
-        for arm in actions.unique().tolist():
-            mine = actions == arm
+        for arm, mine in enumerate(by_arm(actions, len(self.alpha_values))):
+            if len(mine) == 0:
+                continue
             self.A_inv[arm] = absorb(self.A_inv[arm], z[mine])
             self.b[arm] += targets[mine] @ z[mine]
             self.theta[arm] = self.A_inv[arm] @ self.b[arm]
@@ -164,11 +171,11 @@ class BanditFusionModule(RLFusionBase):
     def rebuild_statistics(self) -> None:
         """Computes all regressions from the replay buffer under the present representation."""
         kept = self.replay.contents()
-        z, targets = self.represent(kept["obs"]).to(self.b), kept["reward"].to(self.b)
-        for arm in range(len(self.alpha_values)):
-            mine = kept["action"] == arm
-            self.A_inv[arm] = ridge_inverse(z[mine], self.lambda_reg)
-            self.b[arm] = targets[mine] @ z[mine]
+        z, targets = self.represent(kept["obs"]), kept["reward"].to(self.b)
+        for arm, mine in enumerate(by_arm(kept["action"], len(self.alpha_values))):
+            rows = z[mine].to(self.b)
+            self.A_inv[arm] = ridge_inverse(rows, self.lambda_reg)
+            self.b[arm] = targets[mine] @ rows
             self.theta[arm] = self.A_inv[arm] @ self.b[arm]
 
     def _should_learn(self) -> bool:

@@ -196,14 +196,23 @@ class DQNFusionModule(RLFusionBase):
         return actions
 
     def _after_act(self, actions: Tensor, obs: Tensor, rewards: Tensor) -> None:
-        """Lowers epsilon by the share of the plan that this episode was.
+        self.count_decisions(len(actions))
+
+    def count_decisions(self, num_decisions: int) -> None:
+        """Lowers epsilon by the share of the plan that an episode was.
 
         ``EGreedyModule.step`` would count in a Python loop and sum up rounding errors.
         """
-        self.decisions += len(actions)
+        self.decisions += num_decisions
         planned = int(self.planned_decisions) or DEFAULT_DECISIONS
         done = min(1.0, int(self.decisions) / planned)
         self.explorer.eps.copy_(torch.lerp(self.explorer.eps_init, self.explorer.eps_end, done))
+
+    def copy_exploration(self, other: DQNFusionModule) -> None:
+        """Takes plan, decisions and epsilon of a head that has decided as often."""
+        self.planned_decisions.copy_(other.planned_decisions)
+        self.decisions.copy_(other.decisions)
+        self.explorer.eps.copy_(other.explorer.eps)
 
     def _compute_loss(self, sample: TensorDict) -> Tensor:
         """Smooth L1 distance of the chosen arm's Q-value from its target, the reward."""

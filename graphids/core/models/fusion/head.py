@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import torch
 from tensordict import TensorDict
 from torch import Tensor, nn
-from torch.nn import functional
 
 from graphids.core.losses.finite import require_finite
 from graphids.core.models.base import eval_mode
@@ -48,6 +47,17 @@ def build_mlp(state_dim: int, hidden_dims: Sequence[int], out_dim: int) -> nn.Se
         layers += [nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(DROPOUT)]
         width = hidden
     return nn.Sequential(*layers, nn.Linear(width, out_dim))
+
+
+def cross_entropies(scores: Tensor, labels: Tensor) -> Tensor:
+    """Binary cross-entropy of each score, clamped: of the scores' shape, NaN where one is.
+
+    Args:
+        scores: Probabilities of an attack.
+        labels: Labels of the same shape, 1 for an attack.
+    """
+    clamped = scores.clamp(SCORE_MARGIN, 1.0 - SCORE_MARGIN)
+    return -torch.where(labels > 0, clamped, 1.0 - clamped).log()
 
 
 def require_widths(settings: object, *names: str) -> None:
@@ -97,6 +107,10 @@ class FusionModuleBase(ScoringModule):
         """Standardised features ``[N, state_dim]``."""
         return (self._flat(td) - self.feature_mean) / self.feature_std
 
+    def inputs(self, td: TensorDict) -> Tensor:
+        """What the head's own parameters are applied to ``[N, F]``."""
+        return self.standardised(td)
+
     def _flat(self, td: TensorDict) -> Tensor:
         flat = flatten_features(td)
         if flat.shape[-1] != self.feature_mean.numel():
@@ -142,8 +156,7 @@ class FusionModuleBase(ScoringModule):
         """
         # Clamped scores have a finite loss: what breaks, breaks before.
         require_finite(scores.detach().mean(), {}, f"mean {type(self).__name__} score")
-        clamped = scores.clamp(SCORE_MARGIN, 1.0 - SCORE_MARGIN)
-        return functional.binary_cross_entropy(clamped, td["labels"].to(clamped.dtype))
+        return cross_entropies(scores, td["labels"]).mean()
 
     def compute_loss(self, td: TensorDict) -> tuple[Tensor, Tensor]:
         """``score_loss`` ``[]`` of a batch of states, and the scores ``[N]``."""

@@ -12,6 +12,8 @@ from torch import Tensor
 from graphids.core.models.base import eval_mode
 from graphids.core.models.checks import require_positive
 from graphids.core.models.fusion.head import FusionModuleBase, build_mlp, require_widths
+from graphids.core.models.fusion.stacked import StackedTensors, perceptron
+from graphids.core.models.fusion.supervised import Batch, Outcome
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +51,7 @@ class MLPFusionModule(FusionModuleBase):
 
     def logits(self, td: TensorDict) -> Tensor:
         """Log-odds of an attack ``[N]``."""
-        return self.net(self.standardised(td)).squeeze(-1)
+        return self.net(self.inputs(td)).squeeze(-1)
 
     def forward_scores(self, td: TensorDict) -> Tensor:
         """Probability of an attack ``[N]``."""
@@ -63,3 +65,16 @@ class MLPFusionModule(FusionModuleBase):
         """
         with eval_mode(self):
             return torch.sigmoid(self.logits(td).double())
+
+
+class StackedMLP:
+    """The networks of several heads with the same settings."""
+
+    def __init__(self, heads: Sequence[MLPFusionModule]) -> None:
+        self.tensors = StackedTensors([list(head.net.parameters()) for head in heads])
+        self.hidden = list(heads[0].hparams["hidden_dims"])
+
+    def __call__(self, batch: Batch) -> Outcome:
+        """Probabilities of an attack."""
+        logits = perceptron(batch.inputs, self.tensors.layers, batch.masks).squeeze(-1)
+        return Outcome(scores=torch.sigmoid(logits))

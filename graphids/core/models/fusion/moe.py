@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from tensordict import TensorDict
@@ -16,6 +17,8 @@ from graphids.core.models.checks import (
     require_positive,
 )
 from graphids.core.models.fusion.head import FusionModuleBase, build_mlp, require_widths
+from graphids.core.models.fusion.stacked import StackedTensors, perceptron
+from graphids.core.models.fusion.supervised import Batch, Outcome
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +71,7 @@ class MoEFusionModule(FusionModuleBase):
 
     def logits(self, td: TensorDict) -> tuple[Tensor, Tensor]:
         """Log-odds of the gate and of the experts ``[N, K]``, before softmax and sigmoid."""
-        x = self.standardised(td)
+        x = self.inputs(td)
         return self.gate(x), torch.cat([expert(x) for expert in self.experts], dim=-1)
 
     def mixture(self, td: TensorDict) -> tuple[Tensor, Tensor]:
@@ -146,7 +149,12 @@ def balance_loss(weights: Tensor) -> Tensor:
     After the load-balancing loss of Switch Transformers (Fedus et al. 2022, eq. 4), whose shares of
     hard assignments are the mean weights here.
     """
-    return weights.shape[-1] * weights.mean(dim=0).square().sum()
+    return _concentration(weights.mean(dim=0))
+
+
+def _concentration(usage: Tensor) -> Tensor:
+    """``K sum_k u_k^2`` ``[...]`` of the experts' mean weights ``[..., K]``."""
+    return usage.shape[-1] * usage.square().sum(dim=-1)
 
 
 def gate_diagnostics(weights: Tensor, experts: Tensor) -> dict[str, Tensor]:
@@ -157,9 +165,53 @@ def gate_diagnostics(weights: Tensor, experts: Tensor) -> dict[str, Tensor]:
         weights) and ``expert_disagreement`` (variance of the experts' probabilities), means over
         the windows ``[]``.
     """
-    usage = weights.mean(dim=0)
+    values = _gate_values(weights, experts)
+    return {name: value.mean(dim=-1) for name, value in values.items()}
+
+
+def _gate_values(weights: Tensor, experts: Tensor) -> dict[str, Tensor]:
+    """What ``gate_diagnostics`` takes the means of, for each window ``[..., N]``."""
     return {
-        "gate_entropy": torch.special.entr(weights).sum(dim=-1).mean(),
-        "expert_disagreement": experts.var(dim=-1, correction=0).mean(),
-        **{f"expert_usage_{k}": share for k, share in enumerate(usage)},
+        "gate_entropy": torch.special.entr(weights).sum(dim=-1),
+        "expert_disagreement": experts.var(dim=-1, correction=0),
+        **{f"expert_usage_{k}": share for k, share in enumerate(weights.unbind(dim=-1))},
     }
+
+
+class StackedMoE:
+    """The mixtures of several heads with the same settings."""
+
+    def __init__(self, heads: Sequence[MoEFusionModule]) -> None:
+        settings = heads[0].hparams
+        widths = [*[settings["expert_hidden"]] * settings["num_experts"], settings["gate_hidden"]]
+        networks = [[*head.experts, head.gate] for head in heads]
+        self.tensors = StackedTensors(
+            [[p for net in nets for p in net.parameters()] for nets in networks]
+        )
+        self.depths = [len(hidden) for hidden in widths]
+        self.hidden = [width for hidden in widths for width in hidden]
+        self.aux_weight = heads[0].aux_weight
+
+    def _networks(self, batch: Batch) -> list[Tensor]:
+        """Outputs of every expert and, last, of the gate ``[K, R, ...]``."""
+        outputs, layers, masks = [], iter(self.tensors.layers), iter(batch.masks)
+        for depth in self.depths:
+            own = list(islice(layers, 2 * (depth + 1)))
+            outputs.append(perceptron(batch.inputs, own, list(islice(masks, depth))))
+        return outputs
+
+    def __call__(self, batch: Batch) -> Outcome:
+        """Mixed probabilities, the weighted balance loss, and how the gate divides the windows."""
+        *experts, gate = self._networks(batch)
+        weights, probabilities = gate.softmax(dim=-1), torch.cat(experts, dim=-1).sigmoid()
+        usage = (weights * batch.share.unsqueeze(-1)).sum(dim=1)
+        aux = _concentration(usage)
+        values = _gate_values(weights.detach(), probabilities.detach())
+        return Outcome(
+            scores=mixed(weights, probabilities),
+            penalty=self.aux_weight * aux,
+            measured={
+                "train_aux_loss": aux,
+                **{f"train_{name}": (v * batch.share).sum(dim=-1) for name, v in values.items()},
+            },
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypedDict, Unpack
 
@@ -154,11 +154,18 @@ class RLFusionBase(FusionModuleBase):
         Raises:
             FloatingPointError: A fused score is not finite.
         """
-        actions, alphas, normalised = self.select_action_batch(td, training)
+        actions, _, normalised = self.select_action_batch(td, training)
+        done = self.judge(normalised, actions)
+        require_finite(done.fused.mean(), {}, f"mean {type(self).__name__} score")
+        return done
+
+    @torch.no_grad()
+    def judge(self, normalised: TensorDict, actions: Tensor) -> Decisions:
+        """What arms ``[N]`` earn on normalised, labelled states ``[N]``."""
+        alphas = self.alpha_values[actions]
         fused = self._fused(normalised, alphas)
-        require_finite(fused.mean(), {}, f"mean {type(self).__name__} score")
         flagged = fused >= self.decision_threshold
-        rewards, components = self.reward.compute(normalised, flagged, td["labels"], alphas)
+        rewards, components = self.reward.compute(normalised, flagged, normalised["labels"], alphas)
         return Decisions(
             obs=self.standardised(normalised),
             actions=actions,
@@ -167,6 +174,16 @@ class RLFusionBase(FusionModuleBase):
             rewards=rewards,
             components=components,
         )
+
+    def measured(self, done: Decisions, labels: Tensor) -> dict[str, Tensor | float]:
+        """Means over decisions in training, by the names under which they are logged."""
+        hits = (done.fused >= self.decision_threshold) == (labels > 0)
+        return {
+            "train_reward": done.rewards.mean(),
+            "train_alpha": done.alphas.mean(),
+            "train_acc": hits.float().mean(),
+            **{f"train_{name}": part.mean() for name, part in done.components.items()},
+        }
 
     def forward_scores(self, td: TensorDict) -> Tensor:
         """Fused score under the greedy arm ``[N]``, in ``[0, 1]``; it has no gradient."""
@@ -185,30 +202,48 @@ class RLFusionBase(FusionModuleBase):
 
     def training_step(self, td: TensorDict, batch_idx: int) -> None:
         """An episode; logs its reward, its parts, alpha, accuracy and the loss, if it learned."""
+        optimizer = self.optimizers()
+        assert isinstance(optimizer, LightningOptimizer)
+        values = self.episode(td, lambda: self.descend(optimizer, self.manual_backward))
+        self.log_epoch(values, td.batch_size[0])
+
+    def episode(self, td: TensorDict, descend: Callable[[], Tensor]) -> dict[str, Tensor | float]:
+        """Acts on labelled states ``[N]``, keeps what it earned, and learns where it is due.
+
+        Args:
+            td: Raw states.
+            descend: Takes an optimiser step and returns its loss ``[]``.
+
+        Returns:
+            What ``training_step`` logs.
+
+        Raises:
+            FloatingPointError: A fused score or a loss is not finite.
+        """
         done = self.decide(td, training=True)
         self._after_act(done.actions, done.obs, done.rewards)
         self.replay.push(done.obs, done.actions, done.rewards)
-        hits = (done.fused >= self.decision_threshold) == (td["labels"] > 0)
-        values: dict[str, Tensor | float] = {
-            "train_reward": done.rewards.mean(),
-            "train_alpha": done.alphas.mean(),
-            "train_acc": hits.float().mean(),
-            **{f"train_{name}": part.mean() for name, part in done.components.items()},
-        }
+        values = self.measured(done, td["labels"])
         if len(self.replay) >= self.batch_size and self._should_learn():
-            losses = [self._optimise() for _ in range(self.gpu_training_steps)]
+            losses = [descend() for _ in range(self.gpu_training_steps)]
             self._after_learn()
             values["train_loss"] = torch.stack(losses).mean()
-        self.log_epoch({**values, **self._extra_metrics()}, td.batch_size[0])
+        return {**values, **self._extra_metrics()}
 
-    def _optimise(self) -> Tensor:
-        """One optimiser step on a sample of the replay buffer; returns its loss ``[]``."""
-        optimizer = self.optimizers()
-        assert isinstance(optimizer, LightningOptimizer)
+    def descend(
+        self,
+        optimizer: torch.optim.Optimizer | LightningOptimizer,
+        backward: Callable[[Tensor], None],
+    ) -> Tensor:
+        """One optimiser step on a sample of the replay buffer; returns its loss ``[]``.
+
+        Raises:
+            FloatingPointError: The loss is not finite.
+        """
         loss = self._compute_loss(self.replay.sample(self.batch_size, self.generator))
         require_finite(loss.detach(), {}, f"{type(self).__name__} loss")
         optimizer.zero_grad()
-        self.manual_backward(loss)
+        backward(loss)
         torch.nn.utils.clip_grad_norm_(self.parameters(), CLIP_NORM)
         optimizer.step()
         self._after_optim_step()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 
 from graphids.core.models.checks import require_positive
 from graphids.core.models.fusion.head import FusionModuleBase
+from graphids.core.models.fusion.stacked import StackedTensors
+from graphids.core.models.fusion.supervised import Batch, Outcome
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +49,14 @@ class WeightedAvgModule(FusionModuleBase):
         """Share of the classifier ``[]``."""
         return torch.sigmoid(self.weight)
 
+    def inputs(self, td: TensorDict) -> Tensor:
+        """Both terms, the autoencoder's and the classifier's ``[N, 2]``."""
+        confidence = td["vgae", "conf"].reshape(td.batch_size[0])
+        return torch.stack((1.0 - confidence, td["gat", "probs"][:, 1]), dim=-1)
+
     def forward_scores(self, td: TensorDict) -> Tensor:
         """Probability-like score ``[N]``."""
-        confidence = td["vgae", "conf"].reshape(td.batch_size[0])
-        attack = td["gat", "probs"][:, 1]
-        return torch.lerp(1.0 - confidence, attack, self.alpha)
+        return averaged(self.inputs(td), self.alpha)
 
     def diagnostics(self, td: TensorDict) -> dict[str, float]:
         """``alpha``, the share of the classifier."""
@@ -61,3 +67,24 @@ class WeightedAvgModule(FusionModuleBase):
         loss = super().training_step(td, batch_idx)
         self.log_epoch({"alpha": self.alpha.detach()}, td.batch_size[0])
         return loss
+
+
+def averaged(terms: Tensor, alpha: Tensor) -> Tensor:
+    """Average ``[..., N]`` of both terms ``[..., N, 2]``, the second with weight ``alpha``."""
+    return torch.lerp(terms[..., 0], terms[..., 1], alpha)
+
+
+class StackedWeightedAvg:
+    """The weights of several heads."""
+
+    hidden: Sequence[int] = ()
+
+    def __init__(self, heads: Sequence[WeightedAvgModule]) -> None:
+        self.tensors = StackedTensors([[head.weight] for head in heads])
+
+    def __call__(self, batch: Batch) -> Outcome:
+        """Probability-like scores, and each head's ``alpha``."""
+        (weights,) = self.tensors.layers
+        alpha = torch.sigmoid(weights)
+        scores = averaged(batch.inputs, alpha.unsqueeze(-1))
+        return Outcome(scores=scores, measured={"alpha": alpha})

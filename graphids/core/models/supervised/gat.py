@@ -23,6 +23,7 @@ from graphids.core.models.checks import (
 )
 from graphids.core.models.id_encoding import IdEncodingCfg, plain_encoding
 from graphids.core.models.layers import CONV_TYPES, SELF_LOOPS, ConvSpec, require_conv
+from graphids.core.models.splitting import SplitStep, in_chunks
 from graphids.core.models.supervised.evidence import accuracy, attack_probability, window_features
 from graphids.core.models.supervised.network import Activations, GATNetwork
 from graphids.core.models.supervised.pooling import POOLINGS, SEQUENCE_POOLS
@@ -105,7 +106,7 @@ class GATConfig:
         )
 
 
-class GAT(GraphModuleBase):
+class GAT(GraphModuleBase, SplitStep):
     """Graph attention classifier (Velickovic et al. 2018; Brody et al. 2022).
 
     Convolutions with concatenated heads, ReLU and dropout; a bidirectional LSTM weighs the layers
@@ -243,7 +244,11 @@ class GAT(GraphModuleBase):
         Raises:
             FloatingPointError: The loss is not finite.
         """
-        batch, (logits, *_) = self._activations(batch)
+        self.require_built()
+        batch = as_graph_batch(batch)
+        (logits,) = in_chunks(
+            self.net, lambda part: (self.net(part).logits,), batch, chunk=self.chunk
+        )
         loss = self.loss_fn(logits, batch.y, graph=batch)
         require_finite(loss, {"loss": loss, "largest_logit": logits.abs().max()}, "GAT loss")
         return loss, logits

@@ -10,7 +10,14 @@ from torch import Tensor, nn
 from graphids.core.batch import GraphBatch
 from graphids.core.models.base import try_compile
 from graphids.core.models.id_encoding import IdEncoder
-from graphids.core.models.layers import BlockRunner, ConvBlock, InputEncoder
+from graphids.core.models.layers import (
+    BlockRunner,
+    ConvBlock,
+    Edges,
+    InputEncoder,
+    parse_conv,
+    prepare_edges,
+)
 from graphids.core.models.supervised.jumping import LayerAttention
 from graphids.core.models.supervised.pooling import WindowPool
 
@@ -52,6 +59,7 @@ class GATNetwork(nn.Module):
     ) -> None:
         """Builds the layers; every convolution is ``hidden * heads`` wide."""
         super().__init__()
+        self.conv, self.edge_dim = parse_conv(conv_type), edge_dim
         width = hidden * heads
         self.input = InputEncoder(id_encoder, in_channels, proj_dim)
         blocks: list[nn.Module] = [
@@ -85,7 +93,7 @@ class GATNetwork(nn.Module):
     def forward(self, batch: GraphBatch) -> Activations:
         """Logits and what came before them."""
         inputs = self.input(self.input.id_encoder.ids_of(batch), batch.x)
-        layers = self.convs.outputs(inputs, batch.edge_index, batch.edge_attr, batch.batch)
+        layers = self.convs.outputs(inputs, self._edges(batch), batch.batch)
         embedding = self.pool(self.jump(layers), batch.batch, batch.step, batch.num_graphs)
         return Activations(self.head(embedding), embedding, inputs, layers)
 
@@ -93,9 +101,13 @@ class GATNetwork(nn.Module):
         self, batch: GraphBatch, activations: Activations
     ) -> list[tuple[Tensor, Tensor]]:
         """Edges as each convolution sees them ``[2, E']`` and their weights ``[E', heads]``."""
-        inputs = (activations.inputs, *activations.layers[:-1])
+        inputs, edges = (activations.inputs, *activations.layers[:-1]), self._edges(batch)
         return [
             # A compiled block hands attributes through, which its type does not say.
-            cast("ConvBlock", conv).attention(x, batch.edge_index, batch.edge_attr)
+            cast("ConvBlock", conv).attention(x, edges)
             for conv, x in zip(self.convs, inputs, strict=True)
         ]
+
+    def _edges(self, batch: GraphBatch) -> Edges:
+        """Edges as the convolutions see them."""
+        return prepare_edges(self.conv, batch.edge_index, batch.edge_attr, batch.x, self.edge_dim)
