@@ -22,6 +22,7 @@ NAMES = (
     "corruption",
     "fusion_states",
     "reward",
+    "components",
     "everything",
 )
 """Every shipped grid."""

@@ -10,6 +10,7 @@ from dataclasses import replace
 from graphids.grid import Grid, Variant, union
 from graphids.grid.edits import edit_stages
 from grids import (
+    components,
     conv_type,
     corruption,
     curriculum,
@@ -34,7 +35,7 @@ from grids import (
 STUDIES = (
     gat_loss, unsupervised, fusion, distillation, conv_type, gat_sampling, curriculum, id_encoding,
     unk_drop, vocabulary, scaler, relative_inputs, pooling, self_loops, windowing, selection,
-    corruption, fusion_states, reward,
+    corruption, fusion_states, reward, components,
 )  # fmt: skip
 MAX_EPOCHS = 8
 

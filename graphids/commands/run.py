@@ -13,9 +13,12 @@ from types import FrameType
 from graphids.commands import table as table_command
 from graphids.commands.errors import RequestError
 from graphids.commands.loading import requested_plan
-from graphids.commands.plan import show
+from graphids.commands.plan import read_needs, show
 from graphids.runner.cluster import InfeasibleError
+from graphids.runner.devices import local_device
 from graphids.runner.execute import RunOptions, execute
+from graphids.runner.forecast import Forecast
+from graphids.runner.packing import GIB
 from graphids.runner.plan import Plan
 from graphids.store.ledger import Ledger
 from graphids.store.outputs import OutputStore
@@ -34,6 +37,10 @@ def main(
     settings: Sequence[str] | None,
     only: str | None,
     dry_run: bool,
+    max_concurrent: int | None,
+    memory_limit: float | None,
+    fuse: bool,
+    probe: bool,
     dashboard: bool,
     verbose: int,
     commit: str | None,
@@ -43,7 +50,9 @@ def main(
         raise RequestError(f"--only takes 'failed' (got {only!r})")
     plan = requested_plan(grid, data, store, seeds, datasets, settings)
     committed = plan.committed(OutputStore(store))
-    show(plan, committed)
+    forecast = Forecast(plan, OutputStore(store), local_device())
+    known = all(forecast.unmeasured(key) is None for key in plan.trials)
+    show(plan, committed, read_needs(forecast, committed) if known else None)
     sys.stdout.write(f"Store: {store}\n")
     sys.stdout.flush()
     if dry_run:
@@ -55,6 +64,10 @@ def main(
         dashboard=dashboard,
         commit=commit or source_commit(),
         verbose=verbose,
+        max_concurrent=max_concurrent,
+        memory_limit=None if memory_limit is None else int(memory_limit * GIB),
+        together=fuse,
+        probe=probe,
     )
     with ending_on_sigterm():
         try:

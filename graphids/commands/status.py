@@ -44,7 +44,7 @@ def main(*, grid: str, store: Path, as_json: bool) -> int:
 def trial_states(trials: pl.DataFrame, store: Path, ledger: Ledger) -> dict[str, str]:
     """State of every trial of a grid by fingerprint."""
     committed = OutputStore(store).committed()
-    running = _running(store, ledger)
+    running, failed = _running(store, ledger), ledger.failures()
     states: dict[str, str] = {}
     for key in trials["fingerprint"]:
         if key[:SHORT] in committed:
@@ -52,7 +52,7 @@ def trial_states(trials: pl.DataFrame, store: Path, ledger: Ledger) -> dict[str,
         elif key in running:
             states[key] = "running"
         else:
-            states[key] = "pending" if ledger.failure(key) is None else "failed"
+            states[key] = "failed" if key[:SHORT] in failed else "pending"
     _mark_skipped(trials, states)
     return states
 

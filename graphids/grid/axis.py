@@ -1,11 +1,12 @@
-"""Axes and levels: the factors of an ablation and their values."""
+"""Axes and levels, the factors of an ablation and their values, and how several become one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from graphids.grid.settings import Settings, edit
+from graphids.grid.edits import edit_together
+from graphids.grid.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,28 @@ class Level:
             )
 
     def apply(self, settings: Settings) -> Settings:
-        """``settings`` with this level's fields set."""
-        return edit(settings, self.edits)
+        """``settings`` with this level's fields set, all at once."""
+        return edit_together(settings, self.edits)
+
+    @classmethod
+    def joined(cls, *levels: Level) -> Level:
+        """One level that sets what several set, named ``first+second``.
+
+        Raises:
+            ValueError: if two of them set a field to different values: one would undo the other.
+        """
+        edits: dict[str, object] = {}
+        setter: dict[str, str] = {}
+        for level in levels:
+            for path, value in level.edits.items():
+                if path in edits and edits[path] != value:
+                    raise ValueError(
+                        f"levels {setter[path]!r} and {level.name!r} both set {path!r}, to "
+                        f"{edits[path]!r} and {value!r}; axes that go together set different fields"
+                    )
+                edits[path] = value
+                setter[path] = level.name
+        return cls("+".join(level.name for level in levels), edits)
 
 
 @dataclass(frozen=True)
@@ -52,6 +73,29 @@ class Axis:
         """
         levels = tuple(Level(level_name(value), {path: value}) for value in values)
         return cls(name or path.rpartition(".")[2], levels)
+
+
+def zip_axes(*axes: Axis, name: str | None = None) -> Axis:
+    """Axes that move together, as one: its level ``i`` sets what level ``i`` of each one sets.
+
+    Args:
+        axes: Two axes or more, with as many levels each; their first levels are the baseline's.
+        name: Name of the axis in tables; ``first+second`` by default.
+
+    Raises:
+        ValueError: for fewer than two axes, different numbers of levels, or two levels that would
+            go together and set one field to different values.
+    """
+    if len(axes) < 2:
+        raise ValueError(f"zip_axes takes at least two axes (got {len(axes)})")
+    lengths = {axis.name: len(axis.levels) for axis in axes}
+    if len(set(lengths.values())) > 1:
+        counts = ", ".join(f"{axis!r} has {count}" for axis, count in lengths.items())
+        raise ValueError(f"axes that move together need as many levels each; {counts}")
+    moves = zip(*(axis.levels for axis in axes), strict=True)
+    return Axis(
+        name or "+".join(axis.name for axis in axes), tuple(Level.joined(*m) for m in moves)
+    )
 
 
 def level_name(value: object) -> str:

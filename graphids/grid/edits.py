@@ -1,15 +1,43 @@
-"""Setting a field of one kind of stage wherever it stands in a variant's chain."""
+"""Setting several fields at once, and one field wherever its kind of stage stands in a chain."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
 
-from graphids.grid.settings import edit_path, field_value
+from graphids.grid.settings import Settings, edit_path, field_value
 from graphids.grid.trial import StageLike
 
 AnyStage = TypeVar("AnyStage", bound=StageLike)
+
+
+def edit_together(settings: Settings, edits: Mapping[str, object]) -> Settings:
+    """A copy of ``settings`` with fields replaced at once: the order of ``edits`` bears on nothing.
+
+    A rule between fields sees the new values of all of them. Where one path lies within another,
+    as ``model.heads`` in ``model``, the deeper one counts last.
+
+    Args:
+        settings: A settings dataclass.
+        edits: New value by field path.
+
+    Raises:
+        ValueError: if a name on a path is not a field, or the new values break a rule.
+    """
+    changes: dict[str, Any] = {}
+    within: dict[str, dict[str, object]] = {}
+    for path, value in edits.items():
+        name, _, rest = path.partition(".")
+        current = field_value(settings, name)
+        if rest:
+            within.setdefault(name, {})[rest] = value
+            changes.setdefault(name, current)
+        else:
+            changes[name] = value
+    for name, deeper in within.items():
+        changes[name] = edit_together(changes[name], deeper)
+    return replace(settings, **changes)  # type: ignore[type-var]
 
 
 def edit_stages(

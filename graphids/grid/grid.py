@@ -31,13 +31,28 @@ class Variant:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Dropped(Variant):
+    """A row that a design declares and a rule takes out: it runs nothing, and the plan says why.
+
+    It stands among the variants that a design returns, so that it is not lost where designs are
+    concatenated; ``Grid`` puts it aside. Its stage is the one that it would have had, or that of
+    the design's baseline where the stage refuses the settings.
+    """
+
+    rule: str
+    """Name of the rule."""
+    reason: str
+    """Why the row makes no sense."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Grid:
     """A study: every variant on every dataset with every seed."""
 
     name: str
     """Name of the study, as the command line takes it."""
     variants: Sequence[Variant]
-    """Rows of the table, in its order; the baseline is put first."""
+    """Rows of the table, in its order; the baseline is put first, dropped rows are put aside."""
     datasets: Sequence[str]
     """Names of the datasets."""
     seeds: Sequence[int]
@@ -45,10 +60,17 @@ class Grid:
     references: Sequence[Variant] | None = None
     """Rows below the table that nothing is compared with, such as simple detectors; ``None`` takes
     the standard ones on the baseline's prepared dataset. The floor stands there in any case."""
+    dropped: Sequence[Dropped] = ()
+    """Rows that rules take out; those among ``variants`` and ``references`` are added."""
 
     def __post_init__(self) -> None:
-        ordered = sorted(self.variants, key=lambda variant: not variant.baseline)
+        declared = (*self.variants, *(self.references or ()))
+        dropped = (*self.dropped, *(row for row in declared if isinstance(row, Dropped)))
+        ordered = sorted(_kept(self.variants), key=lambda variant: not variant.baseline)
         object.__setattr__(self, "variants", tuple(ordered))
+        if self.references is not None:
+            object.__setattr__(self, "references", _kept(self.references))
+        object.__setattr__(self, "dropped", dropped)
         object.__setattr__(self, "datasets", tuple(self.datasets))
         object.__setattr__(self, "seeds", tuple(self.seeds))
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", self.name):
@@ -59,6 +81,7 @@ class Grid:
             ("seeds", self.seeds),
         ):
             self._check_unique(what, values)
+        self._check_dropped()
         if any(seed < 0 for seed in self.seeds):
             raise ValueError(f"grid {self.name!r}: seeds must not be negative (got {self.seeds})")
         if FLOOR in {variant.name for variant in self.variants}:
@@ -75,6 +98,16 @@ class Grid:
         if repeated:
             raise ValueError(f"grid {self.name!r} repeats the {what} {repeated}; name each once")
 
+    def _check_dropped(self) -> None:
+        """Refuses a name that stands for a row and for a dropped row."""
+        rows = {variant.name for variant in (*self.variants, *(self.references or ()))}
+        for row in self.dropped:
+            if row.name in rows:
+                raise ValueError(
+                    f"grid {self.name!r} both has a row {row.name!r} and drops one of that name "
+                    f"(rule {row.rule!r}); rename one of them"
+                )
+
     def _check_baselines(self) -> None:
         """Refuses a grid without a baseline, or with two for the same last stage."""
         stages = [variant.stage.name for variant in self.variants if variant.baseline]
@@ -83,3 +116,8 @@ class Grid:
         repeated = sorted({stage for stage in stages if stages.count(stage) > 1})
         if repeated:
             raise ValueError(f"grid {self.name!r} has several baselines that end in {repeated}")
+
+
+def _kept(variants: Sequence[Variant]) -> tuple[Variant, ...]:
+    """The variants that no rule takes out."""
+    return tuple(variant for variant in variants if not isinstance(variant, Dropped))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from difflib import get_close_matches
 from typing import Any, TypeVar
@@ -44,10 +43,3 @@ def edit_path(settings: Settings, path: str, value: object) -> Settings:
     name, _, rest = path.partition(".")
     current = field_value(settings, name)
     return replace(settings, **{name: edit_path(current, rest, value) if rest else value})  # type: ignore[type-var]
-
-
-def edit(settings: Settings, edits: Mapping[str, object]) -> Settings:
-    """A copy of ``settings`` with several fields replaced, in the order given."""
-    for path, value in edits.items():
-        settings = edit_path(settings, path, value)
-    return settings

@@ -41,6 +41,9 @@ class Trial:
     """Readable name; not part of the identity."""
     data_root: Path | None = None
     """Folder of the raw datasets; not part of the identity."""
+    holds: tuple[int, int] | None = None
+    """Nodes and edges that its device holds at once, where that is less than a batch: the batch is
+    split, and the update stays the same. Not part of the identity."""
 
     @property
     def short(self) -> str:

@@ -9,10 +9,14 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from graphids.runner.devices import PROCESS_BYTES, read_card
+from graphids.runner.packing import Device
 
 
 class InfeasibleError(Exception):
@@ -58,6 +62,31 @@ def slots(patience_s: float = 120.0) -> int:
             )
         time.sleep(1.0)
     return cores
+
+
+def node_device(memory_limit: int | None = None) -> Device:
+    """What trials run on: the smallest GPU, or the smallest node where the cluster has no GPU.
+
+    Args:
+        memory_limit: Most bytes that trials may use of it; none for all that is free.
+    """
+    nodes = [n["Resources"] for n in ray.nodes() if n["Alive"] and n["Resources"].get("CPU")]
+    if ray.cluster_resources().get("GPU", 0) >= 1:
+        card = ray.get(ray.remote(read_card).options(num_gpus=1, num_cpus=0).remote())
+        with_card = [node for node in nodes if node.get("GPU")]
+        cores = min(int(node["CPU"] // node["GPU"]) for node in with_card)
+        device = replace(card, cores=max(1, cores))
+    else:
+        device = Device(
+            name="the smallest node",
+            accelerated=False,
+            total_bytes=int(min(node["memory"] for node in nodes)),
+            cores=int(min(node["CPU"] for node in nodes)),
+            process_bytes=PROCESS_BYTES,
+        )
+    if memory_limit is None:
+        return device
+    return replace(device, total_bytes=min(device.total_bytes, memory_limit))
 
 
 def check_store_is_shared(root: Path) -> None:

@@ -17,12 +17,14 @@ import ray
 from ray import tune
 from ray.exceptions import RayError
 
-from graphids.runner.cluster import check_store_is_shared, cluster, slots
+from graphids.runner.cluster import check_store_is_shared, cluster, node_device, slots
+from graphids.runner.forecast import Forecast
 from graphids.runner.handoffs import start_keepers
-from graphids.runner.plan import Plan, cost, demand
+from graphids.runner.plan import Plan, cost
 from graphids.runner.progress import Progress
-from graphids.runner.search import ReadyTrials
-from graphids.runner.trainable import RunContext, run_trial
+from graphids.runner.reservation import Reservations
+from graphids.runner.search import Knowledge, ReadyTrials
+from graphids.runner.trainable import RunContext, run_job
 from graphids.store.files import write_atomic
 from graphids.store.lease import Lease
 from graphids.store.ledger import Ledger
@@ -51,6 +53,14 @@ class RunOptions:
     """Commit of the source, for the manifests."""
     verbose: int = 1
     """How much Tune prints: 0 nothing, 1 its status table, 2 every epoch."""
+    max_concurrent: int | None = None
+    """Most jobs at once; ``None`` for as many as there are cores."""
+    memory_limit: int | None = None
+    """Most bytes of a device that trials may use; ``None`` for all that is free."""
+    probe: bool = True
+    """Whether shapes that were never measured are measured before their first trial."""
+    together: bool = True
+    """Whether short trials that differ in their seed alone share a process."""
 
 
 def execute(plan: Plan, wanted: Iterable[str], options: RunOptions) -> int:
@@ -74,9 +84,7 @@ def execute(plan: Plan, wanted: Iterable[str], options: RunOptions) -> int:
     with Lease(options.store, run) as lease:
         store.sweep()
         write_plan(plan, run, options.store)
-        search = ReadyTrials(
-            plan, plan.committed(store), wanted, lambda key: store.find(key) is not None
-        )
+        search = ReadyTrials(plan, plan.committed(store), wanted)
         ledger.append(run, "run_started", grid=plan.grid.name, trials=len(search.waiting))
         if search.waiting:
             _tune(plan, search, lease, options)
@@ -95,11 +103,24 @@ def write_plan(plan: Plan, run: str, root: Path) -> None:
 def _tune(plan: Plan, search: ReadyTrials, lease: Lease, options: RunOptions) -> None:
     """One Tune run over the whole graph of trials."""
     _carry_own_stages(plan)
+    store, ledger = OutputStore(options.store), Ledger(options.store)
     with cluster(options.address, dashboard=options.dashboard) as dashboard:
         sys.stdout.write(f"Ray: {options.address or 'local'}, dashboard {dashboard}\n")
+        sys.stdout.flush()
+        parallel = min(slots(), options.max_concurrent or slots())
         check_store_is_shared(options.store)
-        parallel = slots()
         keepers = start_keepers(lease.run, options.store)
+        forecast = Forecast(plan, store, node_device(options.memory_limit))
+        reservations = Reservations(forecast)
+        reservations.refuse_what_does_not_fit(search.waiting)
+        search.knowledge = Knowledge(
+            is_committed=lambda key: store.find(key) is not None,
+            unmeasured=forecast.unmeasured if options.probe else lambda key: None,
+            failure=ledger.failure,
+            together=options.together,
+            reserve=reservations.config,
+            workers=parallel,
+        )
         context = RunContext(
             run=lease.run,
             root=options.store,
@@ -108,19 +129,18 @@ def _tune(plan: Plan, search: ReadyTrials, lease: Lease, options: RunOptions) ->
             commit=options.commit,
         )
         # In the store, which every node sees; what a kill leaves behind is swept by the next run.
-        temporary = OutputStore(options.store).temporary
-        temporary.mkdir(parents=True, exist_ok=True)
+        store.temporary.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(
-            prefix="tune-", dir=temporary, ignore_cleanup_errors=True
+            prefix="tune-", dir=store.temporary, ignore_cleanup_errors=True
         ) as scratch:
             tuner = tune.Tuner(
                 tune.with_resources(
-                    tune.with_parameters(run_trial, context=context),
-                    lambda config: resources(plan, config["fingerprint"]),
+                    tune.with_parameters(run_job, context=context),
+                    lambda config: tune.PlacementGroupFactory([config["bundle"]]),
                 ),
                 tune_config=tune.TuneConfig(
                     search_alg=search,
-                    num_samples=len(search.waiting),
+                    num_samples=search.most_jobs,
                     max_concurrent_trials=parallel,
                     reuse_actors=True,
                     trial_name_creator=_name,
@@ -135,7 +155,7 @@ def _tune(plan: Plan, search: ReadyTrials, lease: Lease, options: RunOptions) ->
                 ),
             )
             _fit(tuner)
-        _note_handoffs(keepers, Ledger(options.store), lease.run)
+        _note_handoffs(keepers, ledger, lease.run)
 
 
 def _note_handoffs(keepers: list[Any], ledger: Ledger, run: str) -> None:
@@ -170,15 +190,6 @@ def _progress(plan: Plan, search: ReadyTrials, lease: Lease, options: RunOptions
     return Progress(Ledger(options.store), lease.run, lease.fencing, search, costs)
 
 
-def resources(plan: Plan, fingerprint: str) -> tune.PlacementGroupFactory:
-    """What a trial reserves: its cores, and a GPU where the cluster has one and it helps."""
-    needed = demand(plan.trials[fingerprint].stage)
-    bundle: dict[str, float] = {"CPU": needed.cpus}
-    if needed.accelerated and ray.cluster_resources().get("GPU", 0) > 0:
-        bundle["GPU"] = 1.0
-    return tune.PlacementGroupFactory([bundle])
-
-
 def _name(trial: Any) -> str:
     """A trial's name in Tune's output."""
     return str(trial.config["label"])
@@ -186,7 +197,8 @@ def _name(trial: Any) -> str:
 
 def _folder(trial: Any) -> str:
     """A trial's scratch folder."""
-    return str(trial.config["fingerprint"][:12])
+    keys = trial.config["fingerprints"]
+    return f"{keys[0][:12] if keys else 'warm'}-{trial.trial_id}"
 
 
 def _carry_own_stages(plan: Plan) -> None:

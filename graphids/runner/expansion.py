@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from graphids.grid.exclusion import ALIAS, lost_levels
 from graphids.grid.fingerprint import fingerprint, own_settings, stage_digest
 from graphids.grid.grid import FLOOR, Grid, Variant
 from graphids.grid.trial import StageLike, Trial, chain
@@ -25,7 +26,7 @@ def make_plan(grid: Grid, datasets: Sequence[DatasetInfo], data_root: Path | Non
         datasets: Its datasets, opened.
         data_root: Folder of the raw datasets, passed on to the trials.
     """
-    variants, dropped = _merge_equal(grid.variants)
+    variants, merged = _merge_equal(grid.variants)
     references = reference_rows(grid)
     tabulated = [*((row, False) for row in variants), *((row, True) for row in references)]
     names = {stage_digest(row.stage): row.name for row, _ in reversed(tabulated)}
@@ -47,8 +48,17 @@ def make_plan(grid: Grid, datasets: Sequence[DatasetInfo], data_root: Path | Non
                     )
                 )
     kept = replace(grid, variants=variants, references=references)
-    notes = tuple(f"{info.name}: {note}" for info in datasets for note in info.notes)
-    return Plan(grid=kept, rows=tuple(rows), trials=expansion.trials, dropped=dropped, notes=notes)
+    excluded = tuple(
+        {"variant": row.name, "rule": row.rule, "reason": row.reason} for row in grid.dropped
+    )
+    notes = (f"{info.name}: {note}" for info in datasets for note in info.notes)
+    return Plan(
+        grid=kept,
+        rows=tuple(rows),
+        trials=expansion.trials,
+        dropped=(*excluded, *merged),
+        notes=(*lost_levels(grid), *notes),
+    )
 
 
 def reference_rows(grid: Grid) -> tuple[Variant, ...]:
@@ -133,7 +143,7 @@ def _merge_equal(
             dropped.append(
                 {
                     "variant": variant.name,
-                    "rule": "alias",
+                    "rule": ALIAS,
                     "reason": f"equal to {first.name!r} in every setting: one row, one training",
                 }
             )

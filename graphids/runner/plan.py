@@ -56,7 +56,7 @@ class Plan:
     dropped: tuple[Mapping[str, str], ...] = ()
     """Variants that are no rows of their own, each with the rule and the reason."""
     notes: tuple[str, ...] = ()
-    """What a user should know of the datasets."""
+    """What a user should know of the datasets, and the levels that rules leave no row of."""
 
     @property
     def total_trials(self) -> int:
@@ -127,12 +127,16 @@ class Plan:
         ]
         return pl.DataFrame(rows, schema=PLAN_SCHEMA)
 
-    def summary(self, committed: set[str]) -> dict[str, Any]:
+    def summary(
+        self, committed: set[str], details: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> dict[str, Any]:
         """The plan as ``plan --json`` prints it.
 
         Args:
             committed: Fingerprints of the plan's trials that the store holds.
+            details: What else to say of a trial, by its fingerprint.
         """
+        said = details or {}
         done = len(committed & set(self.trials))
         return {
             "grid": self.grid.name,
@@ -153,6 +157,7 @@ class Plan:
                     "dataset": trial.dataset,
                     "seed": trial.seed,
                     "upstream": list(trial.upstream.values()),
+                    **said.get(key, {}),
                 }
                 for key, trial in self.trials.items()
             ],
@@ -165,5 +170,5 @@ def demand(stage: StageLike) -> Demand:
 
 
 def cost(stage: StageLike) -> float:
-    """Relative duration that a stage expects."""
+    """Relative duration that a stage expects before anything is measured."""
     return demand(stage).cost

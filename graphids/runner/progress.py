@@ -6,6 +6,7 @@ import errno
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from ray import tune
@@ -42,38 +43,72 @@ class Progress(tune.Callback):
         self.ended: set[str] = set()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A trial has been given to a worker: its former failure is past."""
-        self._write(trial, "started", lambda: self.ledger.forgive(trial.config["fingerprint"]))
+        """A job has been given to a worker: former failures of its trials are past."""
+        if trial.config["probe"]:
+            self._note("probing", shape=trial.config["probe"], label=trial.config["label"])
+            return
+        for key in trial.config["fingerprints"]:
+            self._write(key, "started", partial(self.ledger.forgive, key))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A trial's output is committed."""
-        self._write(trial, "done")
-        self._line(trial, "done")
+        """The outputs of a job are committed, or a shape is measured."""
+        if trial.config["probe"]:
+            self._note("probed", shape=trial.config["probe"], label=trial.config["label"])
+            return
+        for key in trial.config["fingerprints"]:
+            self._write(key, "done")
+            self._line(key, "done")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A trial failed: its own account is in the store, or its worker died without one."""
-        key, label = trial.config["fingerprint"], trial.config["label"]
-        if self.search.is_committed(key):
-            # The worker died after its commit: the disk is the truth.
-            self.on_trial_complete(iteration, trials, trial)
+        """Some of a job failed: its own account is in the store, or its worker died without one."""
+        if trial.config["probe"]:
+            # Its trials run all the same, on an estimate: what is wrong with them they tell.
+            self._note("probe_failed", shape=trial.config["probe"], label=trial.config["label"])
             return
-        failure = self.ledger.failure(key) or died(label)
+        fate = self.search.fate(trial.trial_id)
+        for key in trial.config["fingerprints"]:
+            failure = self.ledger.failure(key) or died(self.search.plan.trials[key].label)
+            if key in fate.again:
+                self._again(key, failure, trial.config)
+            elif key in fate.failed:
+                self._failed(key, failure)
+            else:
+                # The worker died after its commit: the disk is the truth.
+                self._write(key, "done")
+                self._line(key, "done")
+
+    def _again(self, key: str, failure: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+        """A trial that ran out of memory is queued once more, and its history kept."""
+        self._write(
+            key,
+            "rescheduled",
+            attempt=config["attempt"] + 1,
+            reserved=config.get("reserved"),
+            error=failure["error"],
+        )
+        label = self.search.plan.trials[key].label
+        sys.stdout.write(f"out of memory, queued again with more: {label}\n")
+
+    def _failed(self, key: str, failure: dict[str, Any]) -> None:
+        """A trial's failure stands."""
         if failure["kind"] in ("disk", "lease"):
             self.search.stop(failure["kind"])
-        self._write(trial, "failed", lambda: self.ledger.fail(key, failure))
-        self._line(trial, "FAILED", f": {failure['error'].splitlines()[0]}")
+        self._write(key, "failed", lambda: self.ledger.fail(key, failure))
+        self._line(key, "FAILED", f": {failure['error'].splitlines()[0]}")
 
-    def _write(self, trial: Any, event: str, before: Callable[[], None] = lambda: None) -> None:
+    def _write(
+        self, key: str, event: str, before: Callable[[], None] = lambda: None, **details: Any
+    ) -> None:
+        """Notes an event of a trial."""
+        label = self.search.plan.trials[key].label
+        self._note(event, before, fingerprint=key, label=label, **details)
+
+    def _note(self, event: str, before: Callable[[], None] = lambda: None, **details: Any) -> None:
         """Notes an event; a store that is full or was lost ends the run, not this process."""
         try:
             check_fencing(self.ledger.root, self.fencing)
             before()
-            self.ledger.append(
-                self.run,
-                event,
-                fingerprint=trial.config["fingerprint"],
-                label=trial.config["label"],
-            )
+            self.ledger.append(self.run, event, **details)
         except LeaseLostError:
             self.search.stop("lease")
         except OSError as error:
@@ -81,17 +116,18 @@ class Progress(tune.Callback):
                 raise
             self.search.stop("disk")
 
-    def _line(self, trial: Any, how: str, why: str = "") -> None:
+    def _line(self, key: str, how: str, why: str = "") -> None:
         """One line: what happened, trials ended, running, left, time to go."""
-        self.ended.add(trial.config["fingerprint"])
+        self.ended.add(key)
         # Tune may tell its callbacks before its searcher that a trial has ended.
-        running = set(self.search.running.values()) - self.ended
+        running = {k for job in self.search.running.values() if not job.probe for k in job.keys}
+        running -= self.ended
         ahead = sum(self.costs[k] for k in self.search.waiting)
         ahead += 0.5 * sum(self.costs[k] for k in running)
         pace = (time.monotonic() - self.began) / sum(self.costs[k] for k in self.ended)
         left = self.total - len(self.ended) - len(running) - len(self.search.skipped)
         sys.stdout.write(
-            f"[{len(self.ended)}/{self.total}] {how}: {trial.config['label']}{why} "
+            f"[{len(self.ended)}/{self.total}] {how}: {self.search.plan.trials[key].label}{why} "
             f"({len(running)} running, {left} left, "
             f"about {clock(ahead * pace)} to go)\n"
         )

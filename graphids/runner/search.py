@@ -1,17 +1,77 @@
 """A Tune searcher that suggests ready trials, the longest path first: the grid runs as a dataflow.
 
-It suggests a trial the moment its inputs are committed, ``None`` while every trial that is left
-waits for one that runs, and ``FINISHED`` when nothing is left that can run.
+It suggests a trial the moment its inputs are committed, ``None`` while everything that is left
+waits for something that runs, and ``FINISHED`` when nothing is left that runs or can run. Before
+the first trial of a shape that was never measured it suggests a probe of that shape.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from ray.tune.search import Searcher
 
+from graphids.runner.packing import MOST_RETRIES
 from graphids.runner.plan import Plan
+from graphids.stages.protocol import Together
+
+OUT_OF_MEMORY = ("oom", "died")
+"""Kinds of failure after which a trial runs again with more memory: a process that was killed
+could not tell why, and memory is the common reason."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What one Tune trial does: some trials of the grid in one process, or a probe."""
+
+    keys: tuple[str, ...]
+    """Fingerprints of the trials; of a probe, the one that it is made for."""
+    label: str
+    """How it is called."""
+    probe: str | None = None
+    """Shape that is measured; none where trials run."""
+    awaits: str | None = None
+    """Trial that a worker waits for that has nothing to do yet but its imports."""
+    attempt: int = 0
+    """How often it ran out of memory before."""
+
+    def config(self) -> dict[str, Any]:
+        """The job as Tune hands it to a worker, without what it reserves."""
+        return {
+            "fingerprints": list(self.keys),
+            "label": self.label,
+            "probe": self.probe,
+            "awaits": self.awaits,
+            "attempt": self.attempt,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knowledge:
+    """What a searcher asks while a grid runs."""
+
+    is_committed: Callable[[str], bool] = lambda key: False
+    """Asks the store, which knows better than a worker that died."""
+    unmeasured: Callable[[str], str | None] = lambda key: None
+    """Shape of a trial, where it has to be measured before the trial runs."""
+    failure: Callable[[str], Mapping[str, Any] | None] = lambda key: None
+    """Why a trial failed."""
+    reserve: Callable[[Job], Mapping[str, Any]] = lambda job: {}
+    """What a job reserves, as further settings of it."""
+    together: bool = True
+    """Whether trials that differ in their seed alone may share a process."""
+    workers: int = 1
+    """Jobs that run at once: as long as fewer have ever run, a free worker is warmed."""
+
+
+@dataclass
+class Fate:
+    """What became of the trials of a job."""
+
+    failed: list[str] = field(default_factory=list)
+    again: list[str] = field(default_factory=list)
 
 
 class ReadyTrials(Searcher):
@@ -22,7 +82,7 @@ class ReadyTrials(Searcher):
         plan: Plan,
         committed: Iterable[str],
         wanted: Iterable[str],
-        is_committed: Callable[[str], bool] = lambda key: False,
+        knowledge: Knowledge | None = None,
     ) -> None:
         """Takes the graph of trials.
 
@@ -30,42 +90,131 @@ class ReadyTrials(Searcher):
             plan: The graph of trials.
             committed: Fingerprints that the store holds: they are not run again.
             wanted: Fingerprints to run, with everything upstream of them.
-            is_committed: Asks the store, which knows better than a worker that died.
+            knowledge: What is asked while the grid runs.
         """
         super().__init__()
         self.plan = plan
+        self.knowledge = knowledge or Knowledge()
         self.done = set(committed)
         self.failed: set[str] = set()
         self.skipped: set[str] = set()
-        self.running: dict[str, str] = {}
+        self.running: dict[str, Job] = {}
+        self.attempts: dict[str, int] = {}
         self.stopped: str | None = None
-        self.is_committed = is_committed
+        self._fates: dict[str, Fate] = {}
+        self._probed: set[str] = set()
+        self._started = 0
         self._readers = plan.dependents()
         order = plan.priorities()
         self.waiting = sorted(_closure(plan, wanted) - self.done, key=lambda key: -order[key])
 
+    @property
+    def most_jobs(self) -> int:
+        """Jobs that there can be at most: each trial with its probe and all its retries."""
+        return (2 + MOST_RETRIES) * len(self.waiting) + self.knowledge.workers
+
     # Tune takes the word FINISHED here; its own hint leaves that out.
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
-        """The settings of the next ready trial: its fingerprint and its label."""
-        if self.stopped or not self.waiting:
+        """The next job as Tune's settings."""
+        # What runs may come back with the need of more memory: FINISHED is the last word.
+        if self.stopped or not (self.waiting or self.running):
             return str(Searcher.FINISHED)
-        for key in self.waiting:
-            if set(self.plan.trials[key].upstream.values()) <= self.done:
+        job = self._next() or self._warming()
+        if job is None:
+            return None
+        self._started += 1
+        if job.probe is None:
+            for key in job.keys:
                 self.waiting.remove(key)
-                self.running[trial_id] = key
-                return {"fingerprint": key, "label": self.plan.trials[key].label}
-        return None
+        else:
+            self._probed.add(job.probe)
+        self.running[trial_id] = job
+        return {**job.config(), **self.knowledge.reserve(job)}
+
+    def _next(self) -> Job | None:
+        """What can run now; a group that is not whole yet only where nothing else can."""
+        incomplete: Job | None = None
+        for key in self.waiting:
+            if not self._ready(key):
+                continue
+            shape = self.knowledge.unmeasured(key)
+            if shape is None:
+                group = self._group(key)
+                ready = tuple(other for other in group if self._ready(other))
+                job = Job(keys=ready, label=self._label(ready), attempt=self.attempts.get(key, 0))
+                if len(ready) == len(group):
+                    return job
+                incomplete = incomplete or job
+            elif shape not in self._probed:
+                label = f"probe {self.plan.trials[key].label}"
+                return Job(keys=(key,), label=label, probe=shape)
+            elif shape not in {job.probe for job in self.running.values()}:
+                # It was probed in vain: the trial runs on an estimate.
+                attempt = self.attempts.get(key, 0)
+                return Job(keys=(key,), label=self.plan.trials[key].label, attempt=attempt)
+        return incomplete
+
+    def _warming(self) -> Job | None:
+        """A job for a worker that never had one, while everything waits for the first trials."""
+        running = [job for job in self.running.values() if job.awaits is None]
+        if not running or not self.waiting or self._started >= self.knowledge.workers:
+            return None
+        return Job(keys=(), label="warm a worker", awaits=running[0].keys[0])
+
+    def _ready(self, key: str) -> bool:
+        """Whether a trial's inputs are all committed."""
+        return set(self.plan.trials[key].upstream.values()) <= self.done
+
+    def _group(self, key: str) -> Sequence[str]:
+        """Waiting trials that may share a process with a trial, itself included."""
+        trial = self.plan.trials[key]
+        alone = key in self.attempts or not isinstance(trial.stage, Together)
+        if alone or not self.knowledge.together:
+            return [key]
+        return [
+            other
+            for other in self.waiting
+            if self.plan.trials[other].stage == trial.stage
+            and self.plan.trials[other].dataset == trial.dataset
+            and other not in self.attempts
+        ]
+
+    def _label(self, keys: Sequence[str]) -> str:
+        """Name of a job: its only trial's, or the first one's and how many there are."""
+        first = self.plan.trials[keys[0]].label
+        return first if len(keys) == 1 else f"{first} and {len(keys) - 1} seeds more"
+
+    def fate(self, trial_id: str) -> Fate:
+        """What becomes of the trials of a job that ended with an error; asked by whoever is first.
+
+        A trial that ran out of memory runs again, at most ``MOST_RETRIES`` times; its neighbours in
+        the same process are not touched.
+        """
+        if trial_id not in self._fates:
+            fate = self._fates[trial_id] = Fate()
+            for key in self.running[trial_id].keys:
+                if self.running[trial_id].probe or self.knowledge.is_committed(key):
+                    continue
+                kind = (self.knowledge.failure(key) or {"kind": "died"})["kind"]
+                again = kind in OUT_OF_MEMORY and self.attempts.get(key, 0) < MOST_RETRIES
+                (fate.again if again else fate.failed).append(key)
+        return self._fates[trial_id]
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Frees what waited for the trial, or skips it where the trial failed."""
-        key = self.running.pop(trial_id)
-        if error and not self.is_committed(key):
+        """Frees what waited for the trials, skips it where they failed, or queues them again."""
+        fate = self.fate(trial_id) if error else Fate()
+        job = self.running.pop(trial_id)
+        if job.probe:
+            return
+        for key in fate.again:
+            self.attempts[key] = self.attempts.get(key, 0) + 1
+            self.waiting.insert(0, key)
+        for key in fate.failed:
             self.failed.add(key)
             self._skip(key)
-        else:
-            self.done.add(key)
+        self.done |= set(job.keys) - set(fate.failed) - set(fate.again)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Nothing to learn from the metrics of an epoch."""

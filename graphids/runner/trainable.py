@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import platform
 import time
 import traceback
-import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
@@ -19,16 +18,21 @@ from typing import Any, cast
 import torch
 from ray import tune
 
-from graphids.core.memory import peak_bytes, reset_peak
+from graphids.core.memory import limit_memory, trial_device
+from graphids.core.usage import Usage
 from graphids.grid.trial import Trial
 from graphids.runner.handoffs import fetch
-from graphids.stages.handoff import write_handoff
-from graphids.stages.protocol import Stage
+from graphids.runner.measuring import measure, quiet_libraries
+from graphids.stages.handoff import Handoff, write_handoff
+from graphids.stages.protocol import Report, Stage, Together
 from graphids.store.lease import LeaseLostError, check_fencing
 from graphids.store.ledger import Ledger
+from graphids.store.measurements import Measurements
 from graphids.store.outputs import OutputStore
 
 PACKAGES = ("graphids", "ray", "torch", "torch-geometric", "lightning", "polars", "numpy")
+WAIT_S, WAIT_STEP_S = 600.0, 0.1
+"""How long a warm worker waits for its first trial at most, and how often it looks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,38 +51,150 @@ class RunContext:
     """Commit of the source, ``None`` where it is not known."""
 
 
-def run_trial(config: dict[str, Any], context: RunContext) -> None:
-    """Runs one trial and commits its output; a failure is kept in the store and raised again."""
-    trial = context.trials[config["fingerprint"]]
+def run_job(config: dict[str, Any], context: RunContext) -> None:
+    """Runs the trials of a job and commits their outputs, or measures a shape.
+
+    A failure is kept in the store under the trial that failed, and raised again at the end: the
+    other trials of the job are committed all the same.
+    """
+    quiet_libraries()
+    # Trials share the machine: a second thread in each would only make them wait for one another.
+    torch.set_num_threads(1)
+    if config["awaits"]:
+        _wait(config["awaits"], context)
+        return
+    if config["probe"]:
+        _measure(config, context)
+        return
+    trials = [context.trials[key] for key in config["fingerprints"]]
     ledger = Ledger(context.root)
     try:
-        _quiet()
-        _run(trial, context)
+        outcomes = _run(trials, Reserved.of(config), context)
     except Exception as error:
+        outcomes = [error] * len(trials)
+    failures = []
+    for trial, outcome in zip(trials, outcomes, strict=True):
+        if outcome is None:
+            ledger.forgive(trial.fingerprint)
+            continue
+        failures.append(outcome)
         # A run that lost the store must not write into it; a full disk takes no account of itself.
         with suppress(LeaseLostError, OSError):
             check_fencing(context.root, context.fencing)
-            ledger.fail(trial.fingerprint, describe_failure(trial.label, error))
-        raise
-    ledger.forgive(trial.fingerprint)
+            ledger.fail(trial.fingerprint, describe_failure(trial.label, outcome))
+    if failures:
+        raise failures[0]
 
 
-def _run(trial: Trial, context: RunContext) -> None:
-    """The trial itself: inputs in, stage, output committed."""
+@dataclass(frozen=True, kw_only=True)
+class Reserved:
+    """What a job was given of a device, for its manifests."""
+
+    reserved_bytes: int
+    """Memory that it may use."""
+    holds: tuple[int, int] | None
+    """Nodes and edges that fit at once; ``None`` where a whole batch does."""
+    predicted_bytes: int | None
+    """Predicted peak of its tensors."""
+    predicted_seconds: float | None
+    """Predicted duration of one of its trials."""
+    fraction: float
+    """Its share of a device."""
+    attempt: int
+    """How often it ran out of memory before."""
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> Reserved:
+        """Reads what the driver wrote."""
+        return cls(attempt=config["attempt"], **config["reserved"])
+
+
+def _wait(key: str, context: RunContext) -> None:
+    """Keeps a worker, now that its libraries are imported, until a trial has ended."""
+    store, ledger, deadline = OutputStore(context.root), Ledger(context.root), time.time() + WAIT_S
+    while store.find(key) is None and ledger.failure(key) is None and time.time() < deadline:
+        time.sleep(WAIT_STEP_S)
+
+
+def _measure(config: Mapping[str, Any], context: RunContext) -> None:
+    """Measures the shape of a trial on its prepared dataset."""
+    trial, prepared = context.trials[config["fingerprints"][0]], config["prepared"]
+    data = fetch(OutputStore(context.root), context.run, prepared)
+    check_fencing(context.root, context.fencing)
+    measure(trial, config["probe"], data, Measurements(context.root))
+
+
+def _run(
+    trials: Sequence[Trial], reserved: Reserved, context: RunContext
+) -> Sequence[Exception | None]:
+    """The trials themselves: inputs in, stage, outputs committed."""
     started = time.time()
-    # Trials share the machine: a second thread in each would only make them wait for one another.
-    torch.set_num_threads(1)
-    reset_peak()
+    limit_memory(reserved.fraction)
+    usage = Usage.start()
     store = OutputStore(context.root)
-    inputs = {role: fetch(store, context.run, key) for role, key in trial.upstream.items()}
+    inputs = [
+        {role: fetch(store, context.run, key) for role, key in trial.upstream.items()}
+        for trial in trials
+    ]
+    bounded = [replace(trial, holds=reserved.holds) for trial in trials]
+    handoffs = _handoffs(bounded, inputs, _report(trials))
+    used = {
+        "peak_bytes": usage.peak_bytes(),
+        "predicted_bytes": reserved.predicted_bytes,
+        "predicted_seconds": reserved.predicted_seconds,
+        "reserved_bytes": reserved.reserved_bytes,
+        "holds": reserved.holds,
+        "attempts": reserved.attempt + 1,
+    }
+    # Trials that shared a process share its time.
+    seconds = (time.time() - started) / len(trials)
+    outcomes: list[Exception | None] = []
+    for trial, handoff in zip(trials, handoffs, strict=True):
+        if isinstance(handoff, Exception):
+            outcomes.append(handoff)
+            continue
+        try:
+            _commit(trial, handoff, used, (started, seconds), context)
+        except Exception as error:
+            outcomes.append(error)
+        else:
+            outcomes.append(None)
+    return outcomes
+
+
+def _handoffs(
+    trials: Sequence[Trial], inputs: Sequence[Mapping[str, Handoff]], report: Report
+) -> Sequence[Handoff | Exception]:
+    """What the trials hand on: of several, each its output or its error."""
+    stage = cast("Stage", trials[0].stage)
+    if len(trials) == 1:
+        return [stage.run(trials[0], inputs[0], report)]
+    assert isinstance(stage, Together)
+    return stage.run_together(trials, inputs, report)
+
+
+def _report(trials: Sequence[Trial]) -> Report:
+    """Passes the metrics of an epoch to Tune."""
+    label = trials[0].label
 
     def report(metrics: Mapping[str, float]) -> None:
-        tune.report({"trial": trial.label, **metrics})
+        tune.report({"trial": label, **metrics})
 
-    handoff = cast("Stage", trial.stage).run(trial, inputs, report)
+    return report
+
+
+def _commit(
+    trial: Trial,
+    handoff: Handoff,
+    used: Mapping[str, Any],
+    times: tuple[float, float],
+    context: RunContext,
+) -> None:
+    """Writes a trial's output and its manifest, and commits both."""
+    store = OutputStore(context.root)
     folder = store.begin(trial.fingerprint)
     write_handoff(handoff, folder)
-    ended = time.time()
+    started, seconds = times
     manifest = {
         "stage": trial.stage.name,
         "version": trial.stage.version,
@@ -92,13 +208,13 @@ def _run(trial: Trial, context: RunContext) -> None:
         "run": context.run,
         "commit": context.commit,
         "started": started,
-        "ended": ended,
-        "seconds": ended - started,
-        "peak_bytes": peak_bytes(),
+        "ended": time.time(),
+        "seconds": seconds,
+        **used,
         "host": platform.node(),
         "worker": os.getpid(),
-        "device": "cuda" if torch.cuda.is_available() else "cpu",
-        "versions": {"python": platform.python_version()} | {p: version(p) for p in PACKAGES},
+        "device": trial_device().type,
+        "versions": dict(versions()),
     }
     store.commit(
         folder,
@@ -107,6 +223,12 @@ def _run(trial: Trial, context: RunContext) -> None:
         manifest,
         lambda: check_fencing(context.root, context.fencing),
     )
+
+
+@cache
+def versions() -> Mapping[str, str]:
+    """Versions of what a result depends on; looked up once a process."""
+    return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
 
 
 def describe_failure(label: str, error: BaseException) -> dict[str, Any]:
@@ -142,9 +264,3 @@ def is_disk_full(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
-
-
-def _quiet() -> None:
-    """Keeps libraries from telling each trial what is true of every trial."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", module="lightning.*")

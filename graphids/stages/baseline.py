@@ -37,7 +37,7 @@ class Rule:
     """A detector without chance: the floor, look-ups, departures from the lead-in, components."""
 
     name: ClassVar[str] = "baseline"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     seeded: ClassVar[bool] = False
 
     data: Prepare = field(default_factory=Prepare)
@@ -71,7 +71,7 @@ class Learner:
     """A tabular learner on features of each window as a whole."""
 
     name: ClassVar[str] = "baseline"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     seeded: ClassVar[bool] = True
 
     data: Prepare = field(default_factory=Prepare)

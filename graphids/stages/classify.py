@@ -6,21 +6,26 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from graphids.core.budget import Budget
 from graphids.core.losses import SoftLabelDistillation, WindowLoss, build_loss
-from graphids.core.models.supervised.gat import GATConfig
+from graphids.core.memory import trial_device
+from graphids.core.models.supervised.gat import GAT, GATConfig
 from graphids.core.models.tau_norm import apply_tau_norm
 from graphids.data.splits import Part
 from graphids.grid.trial import Trial
 from graphids.stages.dataset import Prepared
+from graphids.stages.demands import chunk_of, training_demand
 from graphids.stages.detect import TrainedDetector, detector_handoff, require_loss
 from graphids.stages.handoff import Handoff
+from graphids.stages.measure import measure_training
 from graphids.stages.prepare import Prepare
-from graphids.stages.protocol import Demand, Report, Sizes, Stage
+from graphids.stages.protocol import TRAIN, Demand, Measured, Report, Sizes, Stage
 from graphids.stages.record import Record, difficulty, recorded_logits
 from graphids.stages.sampling import Curriculum, LossClock, Undersample, random_difficulty
+from graphids.stages.sizes import BENIGN, CALIBRATION, TESTS
 from graphids.stages.training import FitConfig, fit, seed_everything
 
 LOSSES = ("ce", "weighted_ce", "focal")
@@ -48,7 +53,7 @@ class Classify:
     """A graph attention network that tells windows with an attack from those without."""
 
     name: ClassVar[str] = "classify"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     seeded: ClassVar[bool] = True
 
     data: Prepare = field(default_factory=Prepare)
@@ -96,7 +101,26 @@ class Classify:
 
     def demand(self, inputs: Sizes) -> Demand:
         """One core or a GPU, for as long as the epochs take."""
-        return Demand(accelerated=True, cost=2.0 * self.fit.max_epochs)
+        cost = 2.0 * self.fit.max_epochs
+        share = 1.0
+        if isinstance(self.sampling, Undersample) and inputs.known:
+            benign = inputs.parts[BENIGN].graphs
+            share = self.sampling.share(benign, inputs.parts[TRAIN].graphs - benign)
+        passes = (CALIBRATION, TESTS)
+        return training_demand(inputs, self.batch, self.fit, TRAIN, passes, cost, share)
+
+    def shape(self) -> Classify:
+        """Data, network and batch: losses of windows are small beside them."""
+        return Classify(data=self.data.shape(), model=self.model, batch=self.batch)
+
+    def probe(self, data: Handoff) -> Measured:
+        """Measures steps of training and passes that score."""
+        prepared = Prepared.of(data)
+        with torch.random.fork_rng(devices=[]):
+            model = self.untrained(prepared)
+        return measure_training(
+            model, model.predict_scores, prepared, self.batch, benign_only=False
+        )
 
     def run(self, trial: Trial, inputs: Mapping[str, Handoff], report: Report) -> Handoff:
         """Trains, then scores validation and every test subset."""
@@ -106,7 +130,7 @@ class Classify:
         index = None
         if isinstance(self.sampling, Undersample):
             index = self.sampling.index(hardness, prepared)
-        data = prepared.data_module(self.batch, seed, index=index)
+        data = prepared.data_module(self.batch, seed, index=index, holds=trial.holds)
         seed_everything(seed)
         loss = self._loss(prepared, inputs, hardness)
         model = self.model.build(
@@ -122,7 +146,15 @@ class Classify:
             if isinstance(self.sampling, Curriculum)
             else 0
         )
-        trained = fit(model, data, self.fit, report, [LossClock(loss)], first_epoch=first)
+        trained = fit(
+            model,
+            data,
+            self.fit,
+            report,
+            [LossClock(loss)],
+            first_epoch=first,
+            chunk=chunk_of(self.batch, trial.holds),
+        )
         if self.tau_norm > 0:
             apply_tau_norm(model.net.last_layer, self.tau_norm)
         detector = TrainedDetector.of(model, trained)
@@ -130,6 +162,15 @@ class Classify:
         seen = available if index is None else len(index)
         facts = {"training_windows": available, "windows_seen": seen}
         return detector_handoff(trial, detector, model.predict_scores, prepared, data, facts=facts)
+
+    def untrained(self, prepared: Prepared) -> GAT:
+        """The network with random weights and its plain loss, on the trial's device."""
+        return self.model.build(
+            num_ids=prepared.train.num_ids,
+            in_channels=prepared.train.num_features,
+            num_classes=2,
+            loss_fn=window_loss(self.loss, reduction="mean"),
+        ).to(trial_device())
 
     def _difficulty(self, prepared: Prepared, inputs: Mapping[str, Handoff], seed: int) -> Tensor:
         """Difficulty of every window of the training captures ``[G]``."""

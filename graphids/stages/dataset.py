@@ -14,7 +14,9 @@ from graphids.data.splits import Part
 from graphids.stages.evaluation import Windows
 from graphids.stages.handoff import Handoff, TensorFile
 from graphids.stages.prepare import PART, TRAIN_FILE
+from graphids.stages.protocol import Sizes
 from graphids.stages.representation import LEAD_IN, POOLED
+from graphids.stages.sizes import measure_sizes, read_sizes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +34,11 @@ class Prepared:
     attack_names: dict[int, str]
     """Name of each attack code."""
 
+    @property
+    def sizes(self) -> Sizes:
+        """How large its parts are."""
+        return read_sizes({"sizes": measure_sizes(self.train, self.part, self.tests)}) or Sizes()
+
     @classmethod
     def of(cls, handoff: Handoff) -> Prepared:
         """Reads the handoff of a ``prepare`` trial."""
@@ -45,9 +52,18 @@ class Prepared:
         )
 
     def data_module(
-        self, budget: Budget, seed: int, *, benign_only: bool = False, index: Tensor | None = None
+        self,
+        budget: Budget,
+        seed: int,
+        *,
+        benign_only: bool = False,
+        index: Tensor | None = None,
+        holds: tuple[int, int] | None = None,
     ) -> GraphDataModule:
-        """Loaders under a budget, shuffled by ``seed``, over the training windows at ``index``."""
+        """Loaders under a budget, shuffled by ``seed``, over the training windows at ``index``.
+
+        With ``holds``, nodes and edges, evaluation batches are no larger than the device allows.
+        """
         return GraphDataModule(
             self.train,
             self.part,
@@ -56,6 +72,7 @@ class Prepared:
             seed=seed,
             benign_only=benign_only,
             index=index,
+            holds=holds,
         )
 
     def windows(self, split: str) -> Windows:

@@ -32,6 +32,8 @@ class Windows:
     """Index of the capture among ``captures`` ``[G]``."""
     first_message: Tensor
     """Row of the first message in its capture ``[G]``."""
+    start_ns: Tensor
+    """Time of the first message since that of its capture ``[G]``, nanoseconds."""
     captures: Sequence[str]
     """Names of the captures."""
 
@@ -43,6 +45,7 @@ class Windows:
             attack_type=graphs.attack_type,
             capture=graphs.capture,
             first_message=graphs.first_message,
+            start_ns=graphs.start_ns,
             captures=captures,
         )
 
@@ -53,6 +56,7 @@ class Windows:
             attack_type=self.attack_type[index],
             capture=self.capture[index],
             first_message=self.first_message[index],
+            start_ns=self.start_ns[index],
             captures=self.captures,
         )
 
@@ -149,6 +153,7 @@ def _score_frame(name: str, split: Scored) -> pl.DataFrame:
             "split": [name] * len(split.scores),
             "capture": [windows.captures[i] for i in windows.capture.tolist()],
             "first_message": windows.first_message.tolist(),
+            "start_ns": windows.start_ns.tolist(),
             "label": windows.label.tolist(),
             "attack_type": windows.attack_type.tolist(),
             "score": split.scores.tolist(),

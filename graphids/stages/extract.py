@@ -21,17 +21,22 @@ from graphids.grid.trial import Trial
 from graphids.stages.autoencode import Autoencode
 from graphids.stages.classify import Classify
 from graphids.stages.dataset import Prepared
+from graphids.stages.demands import scoring_demand
 from graphids.stages.detect import load_detector
 from graphids.stages.evaluation import Windows
 from graphids.stages.handoff import Handoff, TensorFile
+from graphids.stages.measure import measure_scoring
 from graphids.stages.prepare import TRAIN_FILE
-from graphids.stages.protocol import Demand, Report, Sizes, Stage
+from graphids.stages.protocol import Demand, Measured, Report, Sizes, Stage
+from graphids.stages.sizes import BENIGN, CALIBRATION, STOP, TESTS
 from graphids.stages.training import move
 
 FUSION_TRAIN = "fusion_train"
 """States on which the fusion is trained."""
 FUSION_VALIDATION = "fusion_validation"
 """States on which its threshold is chosen."""
+STATE_BYTES = 18 * 4 + 40
+"""Bytes that are kept of a window: eighteen features, and where it lies."""
 TRAIN_PARTS: Mapping[str, Part] = {"held_out": Part.STOP, "in_sample": Part.TRAIN}
 """Where the fusion's training states come from: windows that neither detector was fitted on, or
 those that both were, whose states are over-confident."""
@@ -42,7 +47,7 @@ class Extract:
     """Features of both detectors: 11 numbers of the autoencoder, 7 of the classifier a window."""
 
     name: ClassVar[str] = "extract"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     seeded: ClassVar[bool] = True
 
     autoencoder: Autoencode
@@ -88,7 +93,27 @@ class Extract:
 
     def demand(self, inputs: Sizes) -> Demand:
         """One pass over the windows."""
-        return Demand(accelerated=True, cost=2.0)
+        trained = BENIGN if self.train_on == "in_sample" else STOP
+        passes = (trained, CALIBRATION, TESTS)
+        return scoring_demand(inputs, self.classifier.batch, passes, STATE_BYTES, 2.0)
+
+    def shape(self) -> Extract:
+        """The shapes of both detectors."""
+        return Extract(autoencoder=self.autoencoder.shape(), classifier=self.classifier.shape())
+
+    def probe(self, data: Handoff) -> Measured:
+        """Measures a pass of both detectors, untrained."""
+        prepared, device = Prepared.of(data), trial_device()
+        with torch.random.fork_rng(devices=[]):
+            models: dict[str, GraphModuleBase] = {
+                "vgae": self.autoencoder.untrained(prepared),
+                "gat": self.classifier.untrained(prepared),
+            }
+
+        def extract(batch: GraphBatch) -> object:
+            return _features(models, batch, device)
+
+        return measure_scoring(extract, prepared, self.classifier.batch)
 
     def run(self, trial: Trial, inputs: Mapping[str, Handoff], report: Report) -> Handoff:
         """Runs both detectors over the validation halves and every test subset."""
@@ -97,7 +122,7 @@ class Extract:
             "vgae": load_detector(inputs["autoencoder"]),
             "gat": load_detector(inputs["classifier"]),
         }
-        budget = self.classifier.batch
+        budget = self.classifier.batch.within(trial.holds)
         chance = torch.Generator().manual_seed(trial.seed or 0)
         files = {}
         for name, part, most in (
@@ -125,6 +150,7 @@ def read_states(handoff: Handoff, name: str) -> tuple[dict[str, Tensor], Windows
         attack_type=tensors["attack_type"],
         capture=tensors["capture"],
         first_message=tensors["first_message"],
+        start_ns=tensors["start_ns"],
         captures=handoff.meta["captures"][split],
     )
     return {key: tensor for key, tensor in tensors.items() if "." in key}, windows
@@ -181,5 +207,6 @@ def _state_file(states: Mapping[str, Tensor], windows: Windows) -> TensorFile:
             "attack_type": windows.attack_type,
             "capture": windows.capture,
             "first_message": windows.first_message,
+            "start_ns": windows.start_ns,
         }
     )

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import ClassVar
+from statistics import fmean
+from typing import ClassVar, ParamSpec, TypeVar
 
-import lightning
 import torch
 from tensordict import TensorDict
-from torch import Tensor
 
 from graphids.core.models.checkpoint import checkpoint_tensors
 from graphids.core.models.fusion import DQNFusionModule, FusionConfig
-from graphids.core.models.fusion.base import FusionModuleBase, RLFusionBase, flatten_features
+from graphids.core.models.fusion.base import FusionModuleBase, flatten_features
+from graphids.core.models.fusion.learner import Training
 from graphids.core.models.fusion.mlp import MLPFusionConfig
+from graphids.core.models.fusion.together import train_together
 from graphids.grid.trial import Trial
 from graphids.stages.evaluation import Scored, Windows, evaluate
 from graphids.stages.extract import FUSION_TRAIN, FUSION_VALIDATION, Extract, read_states
 from graphids.stages.handoff import Handoff, TensorFile
 from graphids.stages.protocol import Demand, Report, Sizes, Stage
-from graphids.stages.training import EpochReport, History, seed_everything
+from graphids.stages.training import History, seed_everything
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +38,10 @@ class Fuse:
     """
 
     name: ClassVar[str] = "fuse"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     seeded: ClassVar[bool] = True
+    together: ClassVar[bool] = True
+    """Trials that differ only in their seeds can run as one: ``run_together``."""
 
     states: Extract
     """Where the features come from."""
@@ -59,73 +66,138 @@ class Fuse:
         return Demand(cost=3.0)
 
     def run(self, trial: Trial, inputs: Mapping[str, Handoff], report: Report) -> Handoff:
-        """Trains the head, chooses its threshold on the other half, then scores the tests."""
-        seed = trial.seed or 0
-        states = inputs["states"]
+        """Trains the head, chooses its threshold on the other half, then scores the tests.
+
+        Raises:
+            ValueError: There is no state to train on.
+            FloatingPointError: The head diverged.
+        """
+        (outcome,) = self.run_together([trial], [inputs], report)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def run_together(
+        self, trials: Sequence[Trial], inputs: Sequence[Mapping[str, Handoff]], report: Report
+    ) -> list[Handoff | Exception]:
+        """``run`` for several trials of this stage on one dataset, trained side by side.
+
+        What a trial hands on is, to the last bit, what it would hand on alone.
+
+        Args:
+            trials: Trials that differ in their seeds.
+            inputs: The inputs of each.
+            report: Takes the means of each epoch's metrics over the trials that go on.
+
+        Returns:
+            For each trial what it hands on, or the exception that ended it: one that fails leaves
+            the others alone.
+        """
+        with _one_thread():
+            begun = [_attempt(self._begin, *given) for given in zip(trials, inputs, strict=True)]
+            going = [task for task in begun if isinstance(task, _Task)]
+
+            def on_epoch(epoch: int, metrics: Mapping[int, Mapping[str, float]]) -> None:
+                for index, values in metrics.items():
+                    going[index].history.add(epoch, dict(values))
+                report({"epoch": float(epoch), **_means(metrics.values())})
+
+            failures = train_together(
+                [task.training for task in going],
+                epochs=self.epochs,
+                batch_size=self.batch_size,
+                on_epoch=on_epoch,
+            )
+            ended = (
+                _attempt(self._hand_on, task) if failure is None else failure
+                for task, failure in zip(going, failures, strict=True)
+            )
+            return [task if isinstance(task, Exception) else next(ended) for task in begun]
+
+    def _begin(self, trial: Trial, inputs: Mapping[str, Handoff]) -> _Task:
+        """The trial's head with its first weights, and what it trains on."""
+        seed, states = trial.seed or 0, inputs["states"]
         train, windows = _features(states, FUSION_TRAIN)
+        if len(train) == 0:
+            raise ValueError(
+                "there is no state to train the fusion on: the part of the dataset that its "
+                "states were extracted from has no window; see the notes of the plan"
+            )
+        train["labels"] = windows.label
         seed_everything(seed)
-        model = self.head.build(state_dim=flatten_features(train).shape[1])
-        model.fit_features(train)
-        history = History(report)
-        if isinstance(model, RLFusionBase):
-            model.seed_actions(seed)
-        if isinstance(model, DQNFusionModule):
-            model.plan_decisions(self.epochs * len(windows.label))
-        loader = StateLoader(train, windows.label, self.batch_size, seed)
-        _trainer(self.epochs, history).fit(model, loader)
-        model.eval()
-        validation = _scored(model, states, FUSION_VALIDATION)
-        tests = {name: _scored(model, states, name) for name in states.meta["tests"]}
+        head = self.head.build(state_dim=flatten_features(train).shape[1])
+        head.fit_features(train)
+        if isinstance(head, DQNFusionModule):
+            head.plan_decisions(self.epochs * len(train))
+        return _Task(trial=trial, states=states, training=Training.of(head, train, seed))
+
+    def _hand_on(self, task: _Task) -> Handoff:
+        """What a trial leaves once its head is trained."""
+        head, states = task.training.head.eval(), task.states
+        validation = _scored(head, states, FUSION_VALIDATION)
+        tests = {name: _scored(head, states, name) for name in states.meta["tests"]}
         names = {int(code): name for code, name in states.meta["attack_names"].items()}
-        result = evaluate(trial.fingerprint, validation, tests, names)
-        tensors, header = checkpoint_tensors(model, test_threshold=result.threshold.value)
+        result = evaluate(task.trial.fingerprint, validation, tests, names)
+        tensors, header = checkpoint_tensors(head, test_threshold=result.threshold.value)
         return Handoff(
             files={"model": TensorFile(tensors, header)},
             meta={
                 "epochs": self.epochs,
-                "decisions": self.epochs * len(windows.label),
+                "decisions": self.epochs * len(task.training.states),
                 **result.facts(),
-                "diagnostics": _diagnostics(model, states),
-                "parameters": sum(p.numel() for p in model.parameters()),
+                "diagnostics": _diagnostics(head, states),
+                "parameters": sum(p.numel() for p in head.parameters()),
             },
             metrics=result.metrics,
             scores=result.scores,
-            history=history.frame(),
+            history=task.history.frame(),
         )
 
 
-class StateLoader:
-    """Shuffled mini-batches of states with their labels; every window once an epoch."""
+@dataclass(frozen=True, kw_only=True)
+class _Task:
+    """A trial on its way."""
 
-    def __init__(self, states: TensorDict, labels: Tensor, batch_size: int, seed: int) -> None:
-        self.states = states.clone(recurse=False)
-        self.states["labels"] = labels
-        self.batch_size = batch_size
-        self.generator = torch.Generator().manual_seed(seed)
-
-    def __len__(self) -> int:
-        return -(-len(self.states) // self.batch_size)
-
-    def __iter__(self) -> Iterator[TensorDict]:
-        order = torch.randperm(len(self.states), generator=self.generator)
-        for index in order.split(self.batch_size):
-            yield self.states[index]
+    trial: Trial
+    """Which."""
+    states: Handoff
+    """The extracted features."""
+    training: Training
+    """Its head and what that learns from."""
+    history: History = field(default_factory=lambda: History(_unheard))
+    """Metrics of its epochs."""
 
 
-def _trainer(epochs: int, history: History) -> lightning.Trainer:
-    """A trainer without validation: nothing is left that could stop the head honestly."""
-    return lightning.Trainer(
-        accelerator="cpu",
-        devices=1,
-        max_epochs=epochs,
-        limit_val_batches=0,
-        num_sanity_val_steps=0,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        callbacks=[EpochReport(history)],
-    )
+def _unheard(metrics: Mapping[str, float], /) -> None:
+    """Takes a trial's own metrics: what is reported are the means over all trials."""
+
+
+def _attempt(step: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R | Exception:
+    """The result of one trial's step, or the exception that ends this trial alone."""
+    try:
+        return step(*args, **kwargs)
+    except Exception as error:  # a trial's failure is its outcome, whatever it is
+        return error
+
+
+def _means(metrics: Collection[Mapping[str, float]]) -> dict[str, float]:
+    """Mean of each metric over the trials that have it."""
+    names = {name: None for values in metrics for name in values}
+    return {name: fmean([v[name] for v in metrics if name in v]) for name in names}
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One thread for the block, as ``demand`` says.
+
+    Kernels split among threads would round by the number of trials.
+    """
+    former = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(former)
 
 
 def _features(handoff: Handoff, name: str) -> tuple[TensorDict, Windows]:

@@ -17,6 +17,7 @@ from graphids.grid.trial import Trial
 from graphids.stages.handoff import Handoff, TensorFile
 from graphids.stages.protocol import Demand, Report, Sizes, Stage
 from graphids.stages.representation import Built, Representation
+from graphids.stages.sizes import measure_sizes
 
 TRAIN_FILE = "train"
 PART = "part"
@@ -87,13 +88,17 @@ class Prepare:
         """The same preparation with windows of one length that stand alone."""
         return replace(self, sequence_length=1, sequence_stride=1, scales=())
 
+    def shape(self) -> Prepare:
+        """The same preparation with the standard scaler: graphs of the same sizes."""
+        return replace(self, scaler="z", on_bad="raise", max_bad_share=0.001)
+
     def upstream(self) -> Mapping[str, Stage]:
         """Nothing: this stage reads the captures."""
         return {}
 
     def demand(self, inputs: Sizes) -> Demand:
         """One core; mostly parsing."""
-        return Demand(cost=2.0)
+        return Demand(cost=2.0, output_bytes=inputs.data_bytes)
 
     def run(self, trial: Trial, inputs: Mapping[str, Handoff], report: Report) -> Handoff:
         """Builds, splits, encodes and scales the graphs of every capture.
@@ -140,6 +145,9 @@ class Prepare:
                 "captures": _capture_names(dataset),
                 "attack_names": _attack_names(graphs.values()),
                 "windows": counts,
+                "sizes": measure_sizes(
+                    graphs[TRAIN_FILE], part, {name: graphs[name] for name in dataset.tests}
+                ),
                 "audit": audit(graphs[TRAIN_FILE], part),
                 "source_boundaries": source_boundaries(graphs[TRAIN_FILE], self.stride),
                 "rows": accounts,

@@ -7,7 +7,7 @@ difficulty of a window for a curriculum: they are computed here and handed on.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol
 
 import torch
@@ -24,10 +24,12 @@ from graphids.core.models.scores import graph_mean, node_error
 from graphids.data.loader import BudgetLoader
 from graphids.grid.trial import Trial
 from graphids.stages.dataset import Prepared
+from graphids.stages.demands import scoring_demand
 from graphids.stages.detect import load_detector
 from graphids.stages.handoff import Handoff, TensorFile
 from graphids.stages.prepare import Prepare
-from graphids.stages.protocol import Demand, Report, Sizes, Stage
+from graphids.stages.protocol import SCORE, Demand, Measured, Report, Sizes, Stage
+from graphids.stages.sizes import CAPTURES
 from graphids.stages.training import move
 
 RECORD_FILE = "record"
@@ -43,6 +45,12 @@ class Detector(Stage, Protocol):
     @property
     def batch(self) -> Budget:
         """Nodes and edges of one step."""
+
+    def shape(self) -> Detector:
+        """What its memory and the time of its steps depend on."""
+
+    def probe(self, data: Handoff) -> Measured:
+        """Measures a few of its steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +93,21 @@ class Record:
 
     def demand(self, inputs: Sizes) -> Demand:
         """One pass over the training captures."""
-        return Demand(accelerated=True, cost=1.0)
+        return scoring_demand(inputs, self.detector.batch, (CAPTURES,), self._window_bytes, 1.0)
+
+    @property
+    def _window_bytes(self) -> int:
+        """Bytes that are kept of a window, some forty nodes with sixty numbers each or a few."""
+        return 40 * 60 * 4 if self.nodes else 32
+
+    def shape(self) -> Record:
+        """The detector's shape, and whether nodes are kept."""
+        return Record(detector=self.detector.shape(), nodes=self.nodes)
+
+    def probe(self, data: Handoff) -> Measured:
+        """Measures a pass of the detector, which is that of its own scores."""
+        found = self.detector.probe(data)
+        return replace(found, steps={SCORE: found.steps[SCORE]})
 
     def run(self, trial: Trial, inputs: Mapping[str, Handoff], report: Report) -> Handoff:
         """Runs the detector over every window, validation blocks included.
@@ -95,8 +117,9 @@ class Record:
         """
         prepared, model = Prepared.of(inputs["data"]), load_detector(inputs["detector"])
         rows: dict[str, list[Tensor]] = {}
+        loader = BudgetLoader(prepared.train, self.detector.batch.within(trial.holds))
         with torch.no_grad():
-            for batch in move(BudgetLoader(prepared.train, self.detector.batch), trial_device()):
+            for batch in move(loader, trial_device()):
                 for name, values in _said(model, batch, self.nodes).items():
                     rows.setdefault(name, []).append(values.cpu())
         report({"windows": float(len(prepared.train))})

@@ -77,6 +77,11 @@ class Undersample:
         if self.benign_per_attack <= 0:
             raise ValueError(f"benign_per_attack must be positive (got {self.benign_per_attack})")
 
+    def share(self, benign: int, attacks: int) -> float:
+        """Share of so many benign and attack windows that is used."""
+        used = attacks + min(benign, self.benign_per_attack * attacks)
+        return used / max(1, benign + attacks)
+
     def index(self, difficulty: Tensor, prepared: Prepared) -> Tensor:
         """The training windows that are used ``[n]``, ascending."""
         training = prepared.index(Part.TRAIN)

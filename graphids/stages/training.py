@@ -15,7 +15,10 @@ import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from torch import Tensor
 
+from graphids.core.budget import Budget
 from graphids.core.memory import trial_device
+from graphids.core.models.splitting import splitting
+from graphids.stages.epoch_means import EpochMeans
 from graphids.stages.protocol import Report
 from graphids.store.results import HISTORY_SCHEMA
 
@@ -180,6 +183,7 @@ def fit(
     report: Report,
     callbacks: Sequence[Callback] = (),
     first_epoch: int = 0,
+    chunk: Budget | None = None,
 ) -> Trained:
     """Trains a model in place and leaves the chosen weights in it, in evaluation mode.
 
@@ -190,12 +194,16 @@ def fit(
         report: Takes the metrics of each epoch.
         callbacks: What else happens while it trains.
         first_epoch: First epoch that may be chosen, and from which patience counts.
+        chunk: Most nodes and edges that go through the network at a time: a larger training batch
+            is split, and its step stays the same to rounding. None never splits.
 
     Raises:
-        ValueError: The monitored quantity was not measured.
+        TypeError: A chunk is given, and the model cannot split a batch.
+        ValueError: The monitored quantity was not measured, or a batch that must be split cannot
+            be: see ``graphids.core.models.splitting.in_chunks``.
         FloatingPointError: A loss is not finite, or the monitored quantity was finite in no epoch.
     """
-    history = History(report)
+    history, means = History(report), EpochMeans()
     best = None if config.monitor == LAST else KeepBest(config.monitor, first_epoch)
     choosing: list[Callback] = []
     if best is not None:
@@ -213,9 +221,10 @@ def fit(
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        callbacks=[*callbacks, *choosing, EpochReport(history)],
+        callbacks=[means, *callbacks, *choosing, EpochReport(history)],
     )
-    trainer.fit(model, datamodule=data)
+    with splitting(model, chunk), means.collecting(model):
+        trainer.fit(model, datamodule=data)
     facts: dict[str, Any] = {"epochs": trainer.current_epoch, "monitor": config.monitor}
     if best is not None:
         best.restore(model)

@@ -53,6 +53,11 @@ class Ledger:
             return None
         return failure
 
+    def failures(self) -> set[str]:
+        """The first twelve characters of the fingerprint of every trial with a failure kept."""
+        folder = self.root / "failures"
+        return {path.stem for path in folder.glob("*.json")} if folder.is_dir() else set()
+
     def forgive(self, fingerprint: str) -> None:
         """Forgets a failure, because the trial runs again or was committed."""
         self._failure(fingerprint).unlink(missing_ok=True)

@@ -97,19 +97,37 @@ def test_the_plan_of_a_finished_grid_has_nothing_to_run(smoke: Path) -> None:
     assert (plan["rows"], plan["trials"], plan["unique_trials"]) == (10, 76, 27)
     assert (plan["committed"], plan["to_run"]) == (27, 0)
     assert all(set(entry) >= DETAIL_FIELDS for entry in plan["detail"])
+    assert plan["outlook"]["hours"] == 0.0
+    for entry in plan["detail"]:
+        assert entry["basis"] == "committed"
+        assert entry["predicted_seconds"] > 0
+        assert entry["predicted_bytes"] > 0
+        assert entry["share"] == 1 / entry["per_device"]
+
+
+def test_a_finished_trial_tells_what_was_predicted_reserved_and_measured(smoke: Path) -> None:
+    manifests = [json.loads(p.read_text()) for p in smoke.glob("outputs/*/manifest.json")]
+    for found in manifests:
+        assert 0 < found["peak_bytes"] < found["reserved_bytes"]
+        assert found["attempts"] == 1
+        assert found["holds"] is None
+        if found["stage"] in ("autoencode", "classify", "extract"):
+            assert found["predicted_bytes"] > 0
+            assert found["predicted_seconds"] > 0
 
 
 def test_a_grid_grows_by_what_is_new_alone(smoke: Path) -> None:
     plan = json.loads(call("plan", "smoke", "--seeds", "0-2", "--store", smoke, "--json").stdout)
     assert (plan["committed"], plan["to_run"]) == (27, 9)
-    changed = call("plan", "smoke", "--set", "classify.model.heads=8", "--store", smoke, "--json")
+    heads = ("--set", "classify.model.heads=8", "--no-probe")
+    changed = call("plan", "smoke", *heads, "--store", smoke, "--json")
     # Autoencoders, simple detectors and prepared data do not depend on the classifier's heads.
     assert json.loads(changed.stdout)["committed"] == 3 + 14
 
 
 def test_formats_come_to_standard_output(smoke: Path) -> None:
     markdown = call("table", "smoke", "--store", smoke, "--format", "md").stdout
-    assert "| ce (baseline) |" in markdown
+    assert "| ce (baseline)" in markdown
     assert "n/a" in markdown
     text = call("table", "smoke", "--store", smoke, "--format", "csv").stdout
     assert (
@@ -140,9 +158,8 @@ def test_simulated_files_are_a_dataset_like_any_other(tmp_path: Path) -> None:
     files = sorted(tmp_path.glob("sim_small/*/*.csv.gz"))
     assert sum(read_log(path).height for path in files) > 150_000
     (tmp_path / "sim_small").rename(tmp_path / "mine")
-    plan = call(
-        "plan", "smoke", "--data", tmp_path, "--datasets", "mine", "--store", tmp_path / "s"
-    )
+    mine = ("--data", tmp_path, "--datasets", "mine", "--no-probe")
+    plan = call("plan", "smoke", *mine, "--store", tmp_path / "s")
     assert plan.returncode == 0, plan.stderr
 
 

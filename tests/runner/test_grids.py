@@ -17,6 +17,7 @@ from graphids.stages import Classify, Prepare
 INFO = DatasetInfo(name="sim_small", digest="d" * 64)
 
 ROWS = {
+    "components": {"full", "no_ids", "no_edges", "no_heads"},
     "unsupervised": {"vgae", "dgi"},
     "conv_type": {"gat", "gatv2", "gps", "transformer"},
     "gat_loss": {"ce", "weighted_ce", "focal", "tau_norm"},

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+from itertools import count
 
 import pytest
 from ray.tune.search import Searcher
 
 from graphids.runner.expansion import make_plan
 from graphids.runner.plan import DatasetInfo, Plan
-from graphids.runner.search import ReadyTrials
+from graphids.runner.search import MOST_RETRIES, Knowledge, ReadyTrials
 from grids.smoke import GRID
 
 
@@ -23,9 +24,10 @@ def drive(
 ) -> list[str]:
     """Plays Tune with some slots: fills them, ends a random running trial, checks inputs."""
     started: list[str] = []
+    names = count()
     while True:
         while len(search.running) < slots:
-            name = f"t{len(started)}"
+            name = f"t{next(names)}"
             found = search.suggest(name)
             if found is None:
                 assert search.running, "nothing runs and nothing is ready: the grid stalls"
@@ -34,11 +36,13 @@ def drive(
                 if not search.running:
                     return started
                 break
-            key = found["fingerprint"]
-            assert set(search.plan.trials[key].upstream.values()) <= search.done
-            started.append(key)
+            for key in found["fingerprints"]:
+                assert set(search.plan.trials[key].upstream.values()) <= search.done
+                if not found["probe"]:
+                    started.append(key)
         trial_id = rng.choice(list(search.running))
-        search.on_trial_complete(trial_id, error=search.running[trial_id] in failing)
+        keys = set(search.running[trial_id].keys)
+        search.on_trial_complete(trial_id, error=bool(keys & failing))
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -54,7 +58,12 @@ def test_every_trial_runs_once_in_any_order_of_completion(plan: Plan, seed: int)
 def test_failures_skip_exactly_what_depends_on_them(plan: Plan, seed: int) -> None:
     rng = random.Random(seed)
     failing = frozenset(rng.sample(list(plan.trials), 3))
-    search = ReadyTrials(plan, (), plan.trials)
+    search = ReadyTrials(
+        plan,
+        (),
+        plan.trials,
+        Knowledge(is_committed=lambda key: key not in failing, failure=lambda key: {"kind": "bug"}),
+    )
     drive(search, 2, rng, failing)
     blocked: set[str] = set()
     for key, trial in plan.trials.items():
@@ -84,7 +93,9 @@ def test_the_longest_path_starts_first(plan: Plan) -> None:
     first = search.suggest("a")
     assert isinstance(first, dict)
     order = plan.priorities()
-    assert order[first["fingerprint"]] == max(order[key] for key in plan.trials if key != prepare)
+    assert order[first["fingerprints"][0]] == max(
+        order[key] for key in plan.trials if key != prepare
+    )
 
 
 def test_after_a_stop_nothing_more_is_suggested(plan: Plan) -> None:
@@ -94,10 +105,93 @@ def test_after_a_stop_nothing_more_is_suggested(plan: Plan) -> None:
 
 
 def test_a_worker_that_died_after_its_commit_did_its_work(plan: Plan) -> None:
-    search = ReadyTrials(plan, (), plan.trials, is_committed=lambda key: True)
+    search = ReadyTrials(plan, (), plan.trials, Knowledge(is_committed=lambda key: True))
     found = search.suggest("a")
     assert isinstance(found, dict)
     search.on_trial_complete("a", error=True)
-    assert search.done == {found["fingerprint"]}
+    assert search.done == set(found["fingerprints"])
     assert not search.failed
     assert not search.skipped
+
+
+def test_each_shape_is_probed_once_before_its_trials(plan: Plan) -> None:
+    measured: set[str] = set()
+    stage = {key: trial.stage.name for key, trial in plan.trials.items()}
+
+    def unmeasured(key: str) -> str | None:
+        known = stage[key] in measured or stage[key] not in ("autoencode", "classify")
+        return None if known else stage[key]
+
+    search = ReadyTrials(plan, (), plan.trials, Knowledge(unmeasured=unmeasured))
+    probed = []
+    while (found := search.suggest(f"t{len(search.done)}{len(probed)}")) != Searcher.FINISHED:
+        assert isinstance(found, dict)
+        if found["probe"]:
+            probed.append(found["probe"])
+            measured.add(found["probe"])
+        else:
+            assert all(unmeasured(key) is None for key in found["fingerprints"])
+        search.on_trial_complete(next(iter(search.running)))
+    assert sorted(probed) == ["autoencode", "classify"]
+    assert search.done == set(plan.trials)
+
+
+def test_a_trial_whose_probe_failed_runs_all_the_same(plan: Plan) -> None:
+    search = ReadyTrials(
+        plan,
+        (),
+        plan.trials,
+        Knowledge(unmeasured=lambda key: plan.trials[key].stage.name),
+    )
+    started = drive(search, 2, random.Random(0), frozenset())
+    assert sorted(started) == sorted(plan.trials)
+
+
+def test_out_of_memory_is_tried_again_with_its_neighbours_untouched(plan: Plan) -> None:
+    victim = next(k for k, t in plan.trials.items() if t.stage.name == "classify")
+    committed: set[str] = set()
+    knowledge = Knowledge(
+        is_committed=committed.__contains__,
+        failure=lambda key: {"kind": "oom"},
+        reserve=lambda job: {"reserved": job.attempt},
+    )
+    search = ReadyTrials(plan, (), plan.trials, knowledge)
+    attempts = []
+    rounds = count()
+    while (found := search.suggest(f"t{next(rounds)}")) != Searcher.FINISHED:
+        assert isinstance(found, dict)
+        fails = victim in found["fingerprints"]
+        if fails:
+            attempts.append(found["reserved"])
+            assert found["fingerprints"] == [victim]
+        else:
+            committed |= set(found["fingerprints"])
+        search.on_trial_complete(next(iter(search.running)), error=fails)
+    assert attempts == list(range(MOST_RETRIES + 1))
+    assert search.failed == {victim}
+    assert not search.failed & search.done
+
+
+def test_seeds_of_a_short_trial_share_a_process_once_all_are_ready(plan: Plan) -> None:
+    search = ReadyTrials(plan, (), plan.trials)
+    groups = []
+    rounds = count()
+    while (found := search.suggest(f"t{next(rounds)}")) != Searcher.FINISHED:
+        assert isinstance(found, dict)
+        groups.append(found["fingerprints"])
+        search.on_trial_complete(next(iter(search.running)))
+    heads = [keys for keys in groups if plan.trials[keys[0]].stage.name == "fuse"]
+    assert [len(keys) for keys in heads] == [len(plan.grid.seeds)] * 2
+    for keys in heads:
+        assert len({plan.trials[key].seed for key in keys}) == len(keys)
+        assert len({plan.trials[key].stage for key in keys}) == 1
+
+
+def test_seeds_stay_apart_where_that_is_asked_for(plan: Plan) -> None:
+    search = ReadyTrials(plan, (), plan.trials, Knowledge(together=False))
+    rounds = count()
+    while (found := search.suggest(f"t{next(rounds)}")) != Searcher.FINISHED:
+        assert isinstance(found, dict)
+        assert len(found["fingerprints"]) == 1
+        search.on_trial_complete(next(iter(search.running)))
+    assert search.done == set(plan.trials)

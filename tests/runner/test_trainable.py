@@ -13,7 +13,7 @@ import torch
 from graphids.runner.expansion import make_plan
 from graphids.runner.plan import DatasetInfo
 from graphids.runner.progress import Progress, clock
-from graphids.runner.search import ReadyTrials
+from graphids.runner.search import MOST_RETRIES, Knowledge, ReadyTrials
 from graphids.runner.trainable import failure_kind
 from graphids.store.lease import Lease, LeaseLostError
 from graphids.store.ledger import Ledger
@@ -57,21 +57,41 @@ def search() -> ReadyTrials:
 def trial_of(search: ReadyTrials) -> SimpleNamespace:
     found = search.suggest("a")
     assert isinstance(found, dict)
-    return SimpleNamespace(config=found)
+    return SimpleNamespace(config=found, trial_id="a")
 
 
 def progress(search: ReadyTrials, root: Path, fencing: int) -> Progress:
+    search.knowledge = Knowledge(failure=Ledger(root).failure)
     return Progress(Ledger(root), "run", fencing, search, dict.fromkeys(search.plan.trials, 1.0))
 
 
 def test_a_worker_without_an_account_is_told_as_died(search: ReadyTrials, tmp_path: Path) -> None:
     with Lease(tmp_path, "run") as lease:
         trial = trial_of(search)
+        search.attempts[trial.config["fingerprints"][0]] = MOST_RETRIES
         progress(search, tmp_path, lease.fencing).on_trial_error(0, [], trial)
-    failure = Ledger(tmp_path).failure(trial.config["fingerprint"])
+    failure = Ledger(tmp_path).failure(trial.config["fingerprints"][0])
     assert failure is not None
     assert failure["kind"] == "died"
     assert search.stopped is None
+
+
+def test_a_trial_out_of_memory_is_queued_again_and_its_history_kept(
+    search: ReadyTrials, tmp_path: Path
+) -> None:
+    ledger = Ledger(tmp_path)
+    with Lease(tmp_path, "run") as lease:
+        trial = trial_of(search)
+        key = trial.config["fingerprints"][0]
+        ledger.fail(key, {"label": "x", "kind": "oom", "error": "OutOfMemoryError: 3 GiB"})
+        progress(search, tmp_path, lease.fencing).on_trial_error(0, [], trial)
+        search.on_trial_complete("a", error=True)
+    events = [event for event in ledger.events() if event["event"] == "rescheduled"]
+    assert [(event["fingerprint"], event["attempt"]) for event in events] == [(key, 1)]
+    assert "3 GiB" in events[0]["error"]
+    assert search.attempts == {key: 1}
+    assert search.waiting[0] == key
+    assert not search.failed
 
 
 def test_a_run_that_lost_the_store_stops_and_writes_nothing(
@@ -81,7 +101,7 @@ def test_a_run_that_lost_the_store_stops_and_writes_nothing(
         trial = trial_of(search)
         progress(search, tmp_path, lease.fencing - 1).on_trial_error(0, [], trial)
     assert search.stopped == "lease"
-    assert Ledger(tmp_path).failure(trial.config["fingerprint"]) is None
+    assert Ledger(tmp_path).failure(trial.config["fingerprints"][0]) is None
     assert list(Ledger(tmp_path).events()) == []
 
 
@@ -89,7 +109,7 @@ def test_a_full_disk_stops_the_run(search: ReadyTrials, tmp_path: Path) -> None:
     with Lease(tmp_path, "run") as lease:
         trial = trial_of(search)
         failure = {"label": "x", "kind": "disk", "error": "No space left on device"}
-        Ledger(tmp_path).fail(trial.config["fingerprint"], failure)
+        Ledger(tmp_path).fail(trial.config["fingerprints"][0], failure)
         progress(search, tmp_path, lease.fencing).on_trial_error(0, [], trial)
     assert search.stopped == "disk"
 
@@ -99,7 +119,7 @@ def test_a_started_trial_forgets_its_former_failure(search: ReadyTrials, tmp_pat
     ledger = Ledger(tmp_path)
     with Lease(tmp_path, "run") as lease:
         trial = trial_of(search)
-        key = trial.config["fingerprint"]
+        key = trial.config["fingerprints"][0]
         ledger.fail(key, {"label": "x", "kind": "bug", "error": "once"})
         told = progress(search, tmp_path, lease.fencing)
         assert ledger.failure(key) is not None
