@@ -19,6 +19,11 @@ def resident_bytes() -> int:
     return _read("VmRSS") or _whole_peak()
 
 
+def shared_bytes() -> int:
+    """Resident memory now that a file or shared memory backs; 0 where the system tells nothing."""
+    return (_read("RssFile") or 0) + (_read("RssShmem") or 0)
+
+
 def resident_peak_bytes() -> int:
     """Peak since the last reset; where it cannot be reset, that of the whole process."""
     return _read("VmHWM") or _whole_peak()

@@ -8,7 +8,12 @@ import gc
 from dataclasses import dataclass
 
 from graphids.core.memory import peak_bytes, release_cached, reset_peak, trial_device
-from graphids.core.resident import reset_resident_peak, resident_bytes, resident_peak_bytes
+from graphids.core.resident import (
+    reset_resident_peak,
+    resident_bytes,
+    resident_peak_bytes,
+    shared_bytes,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +22,8 @@ class Usage:
 
     resident: int
     """Resident memory at the start."""
+    shared: int
+    """What of it a file or shared memory backed."""
 
     @classmethod
     def start(cls) -> Usage:
@@ -26,13 +33,17 @@ class Usage:
         _trim_heap()
         reset_peak()
         reset_resident_peak()
-        return cls(resident=resident_bytes())
+        return cls(resident=resident_bytes(), shared=shared_bytes())
 
     def peak_bytes(self) -> int:
-        """Peak so far: of the tensors on a GPU, without one of resident memory above the start."""
+        """Peak so far: of the tensors on a GPU, without one of private memory above the start.
+
+        Pages of a mapped dataset or a library are not private: all processes of a node share them.
+        """
         if trial_device().type == "cuda":
             return peak_bytes()
-        return max(0, resident_peak_bytes() - self.resident)
+        mapped = max(0, shared_bytes() - self.shared)
+        return max(0, resident_peak_bytes() - self.resident - mapped)
 
 
 def _trim_heap() -> None:

@@ -62,7 +62,7 @@ def training_demand(
         accelerated=True,
         cost=seconds,
         seconds=seconds,
-        resident_bytes=_resident(sizes),
+        resident_bytes=sizes.resident_bytes,
         alone_share=_alone_share(training, step),
         tensor_bytes=max(memory.predict(largest) for memory, largest in steps),
         steps=steps,
@@ -91,18 +91,11 @@ def scoring_demand(
         accelerated=True,
         cost=seconds,
         seconds=seconds,
-        resident_bytes=_resident(sizes),
+        resident_bytes=sizes.resident_bytes,
         tensor_bytes=step[0].predict(step[1]),
         steps=(step,),
         output_bytes=windows * window_bytes,
     )
-
-
-def _resident(sizes: Sizes) -> int | None:
-    """Growth of a process: what was rehearsed, and the dataset, which every process maps."""
-    if sizes.resident_bytes is None:
-        return None
-    return sizes.resident_bytes + (sizes.data_bytes or 0)
 
 
 def _alone_share(measured: ProbeResult, batch: BatchShape) -> float | None:

@@ -43,10 +43,10 @@ def td_losses(values: Tensor, actions: Tensor, rewards: Tensor) -> Tensor:
     return functional.smooth_l1_loss(chosen, rewards, reduction="none")
 
 
-def tabulate(head: RLFusionBase, normalised: TensorDict) -> Tensor:
-    """What each arm earns on normalised, labelled states ``[N, A]``."""
+def tabulate(head: RLFusionBase, normalised: TensorDict, obs: Tensor) -> Tensor:
+    """What each arm earns ``[N, A]`` on states as ``RLFusionBase.judge`` takes them."""
     arms = torch.arange(len(head.alpha_values)).unsqueeze(1).expand(-1, len(normalised))
-    return torch.stack([head.judge(normalised, arm).rewards for arm in arms], dim=-1)
+    return torch.stack([head.judge(normalised, obs, arm).rewards for arm in arms], dim=-1)
 
 
 class QLearner:
@@ -67,7 +67,8 @@ class QLearner:
         ]
         pairs = list(zip(self.heads, self.states, strict=True))
         self.obs = stacked([head.inputs(states) for head, states in pairs])
-        self.rewards = stacked([tabulate(head, states) for head, states in pairs])
+        known = zip(self.heads, self.states, self.obs, strict=True)
+        self.rewards = stacked([tabulate(*seed) for seed in known])
         """What each arm earns ``[K, N, A]``."""
         networks = [head.dqn for head in self.heads]
         self.online = StackedTensors([[*n.value_network_params.parameters()] for n in networks])
@@ -154,7 +155,7 @@ class QLearner:
         require_finite(
             torch.tensor(found.get("train_loss", 0.0)), {}, f"mean {kind} loss of an epoch"
         )
-        done = head.judge(states, self.chosen[k])
+        done = head.judge(states, self.obs[k], self.chosen[k])
         require_finite(done.fused.mean(), {}, f"mean {kind} score of an epoch")
         values = head.measured(done, states["labels"])
         return {**{name: float(value) for name, value in values.items()}, **found}

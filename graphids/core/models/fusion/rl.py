@@ -155,19 +155,25 @@ class RLFusionBase(FusionModuleBase):
             FloatingPointError: A fused score is not finite.
         """
         actions, _, normalised = self.select_action_batch(td, training)
-        done = self.judge(normalised, actions)
+        done = self.judge(normalised, self.standardised(normalised), actions)
         require_finite(done.fused.mean(), {}, f"mean {type(self).__name__} score")
         return done
 
     @torch.no_grad()
-    def judge(self, normalised: TensorDict, actions: Tensor) -> Decisions:
-        """What arms ``[N]`` earn on normalised, labelled states ``[N]``."""
+    def judge(self, normalised: TensorDict, obs: Tensor, actions: Tensor) -> Decisions:
+        """What arms ``[N]`` earn on normalised, labelled states ``[N]``.
+
+        Args:
+            normalised: What ``select_action_batch`` returns of the states, with their labels.
+            obs: Their standardised features ``[N, state_dim]``.
+            actions: The arms.
+        """
         alphas = self.alpha_values[actions]
         fused = self._fused(normalised, alphas)
         flagged = fused >= self.decision_threshold
         rewards, components = self.reward.compute(normalised, flagged, normalised["labels"], alphas)
         return Decisions(
-            obs=self.standardised(normalised),
+            obs=obs,
             actions=actions,
             alphas=alphas,
             fused=fused,
