@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import FLOOR_ROW, LOSSES, SUBSETS, Row, Store
 
@@ -150,6 +150,7 @@ def test_cost_has_no_results_and_results_no_cost(tmp_path: Path) -> None:
     assert (chain["seconds"], chain["chain_seconds"], chain["n"]) == (10.0, 20.0, 3)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 20), st.integers(0, 6), st.sampled_from("ab")), max_size=9)
 )
