@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 GRID ?= smoke
 
-.PHONY: run test test-all bench lint format clean
+.PHONY: run test test-all bench bench-gpu lint format clean
 
 .venv: $(VENV)/.installed
 
@@ -24,6 +24,9 @@ test-all: lint
 
 bench: .venv
 	$(BIN)/python -m pytest tests/benchmarks -m "" -o python_files="bench_*.py" -s
+
+bench-gpu: .venv
+	$(BIN)/python tests/benchmarks/gpu.py
 
 lint: .venv
 	$(BIN)/ruff check .

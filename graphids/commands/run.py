@@ -74,7 +74,7 @@ def main(
             code = execute(plan, wanted, options)
         except InfeasibleError as error:
             raise RequestError(str(error)) from error
-    table_command.main(grid=plan.grid.name, store=store, style=None)
+    table_command.main(grid=plan.grid.name, store=store, style=None, allow_mixed=True)
     sys.stdout.write(
         f"Outputs: {store / 'outputs'}\nAgain: graphids table {grid} --store {store} --format md\n"
     )

@@ -29,7 +29,7 @@ from graphids.store.files import write_atomic
 from graphids.store.lease import Lease
 from graphids.store.ledger import Ledger
 from graphids.store.outputs import OutputStore
-from graphids.store.results import plan_path
+from graphids.store.results import PlanFacts, plan_bytes, plan_path
 
 SAID_ELSEWHERE = (
     "ray.tune.execution.tune_controller",
@@ -94,10 +94,8 @@ def execute(plan: Plan, wanted: Iterable[str], options: RunOptions) -> int:
 
 def write_plan(plan: Plan, run: str, root: Path) -> None:
     """Writes the plan of a run, so that tables and status need nothing but the store."""
-    with tempfile.SpooledTemporaryFile() as buffer:
-        plan.frame(run).write_parquet(buffer)
-        buffer.seek(0)
-        write_atomic(plan_path(root, plan.grid.name, run), buffer.read())
+    facts = PlanFacts(dropped=plan.dropped, notes=plan.notes)
+    write_atomic(plan_path(root, plan.grid.name, run), plan_bytes(plan.frame(run), facts))
 
 
 def _tune(plan: Plan, search: ReadyTrials, lease: Lease, options: RunOptions) -> None:

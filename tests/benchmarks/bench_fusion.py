@@ -149,7 +149,8 @@ def torchrl_run(head: DQNFusionModule, td: TensorDict, seed: int) -> tuple[QValu
 
 def accuracy(head: DQNFusionModule, arms: torch.Tensor, td: TensorDict) -> float:
     """Share of right decisions in percent, with these arms."""
-    fused = head.judge(head.reward.normalize(td), arms).fused
+    normalised = head.reward.normalize(td)
+    fused = head.judge(normalised, head.standardised(normalised), arms).fused
     return 100.0 * float(((fused >= 0.5) == (td["labels"] > 0)).double().mean())
 
 

@@ -193,7 +193,7 @@ def test_a_q_network_keeps_its_latest_decisions_and_ends_its_plan() -> None:
     rows = distance.argmin(dim=1)
     assert distance.min(dim=1).values.max() == 0
     assert len(rows[-90:].unique()) == 90, "the last epoch holds every state once"
-    earned = head.judge(normalised[rows], kept["action"]).rewards
+    earned = head.judge(normalised[rows], kept["obs"], kept["action"]).rewards
     torch.testing.assert_close(earned, kept["reward"])
 
 

@@ -88,7 +88,6 @@ GRID = Grid(
     name="hungry",
     variants=(
         *one_at_a_time(Eat(), Axis.of("size", 100, 200, 300)),
-        Variant(name="once", stage=Eat(failures=1)),
         Variant(name="twice", stage=Eat(failures=2)),
         Variant(name="always", stage=Eat(failures=ALWAYS)),
         Variant(name="after_twice", stage=Digest(eat=Eat(failures=2))),
