@@ -56,12 +56,12 @@ class Script:
     """What is missing, and why."""
 
     def part(self, name: str, script: str, *arguments: str) -> list[dict[str, Any]]:
-        """Runs a part in a process of its own.
+        """Runs a part in a process of its own, with an empty folder as its first argument.
 
         Args:
             name: Key of ``ENDS``.
             script: File beside this one.
-            arguments: Its arguments.
+            arguments: Its further arguments.
 
         Returns:
             The lines that it printed, those before its time was over included.
@@ -73,9 +73,13 @@ class Script:
             return []
         # A machine may have a GPU that is not to be used.
         hidden = {} if self.device.type == "cuda" else {"CUDA_VISIBLE_DEVICES": ""}
-        command = [sys.executable, "-W", "ignore", str(FOLDER / script), *arguments]
         print(f"{what} (at most {left:.0f} s)", file=sys.stderr, flush=True)
-        with tempfile.TemporaryFile("w+") as said:
+        with (
+            # Here, because a process whose time is over leaves its own behind.
+            tempfile.TemporaryDirectory(prefix="gpu-", ignore_cleanup_errors=True) as folder,
+            tempfile.TemporaryFile("w+") as said,
+        ):
+            command = [sys.executable, "-W", "ignore", str(FOLDER / script), folder, *arguments]
             try:
                 code = subprocess.run(
                     command, stdout=said, timeout=left, check=False, env=os.environ | hidden

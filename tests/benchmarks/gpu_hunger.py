@@ -1,13 +1,13 @@
 """A trial that runs out of its share of a device beside others: does it come back, do they notice?
 
-Runs a grid twice on a local Ray, with the greedy trial and without it, and prints one line of JSON.
+Run as ``gpu_hunger.py FOLDER``, an empty one. Runs a grid twice on a local Ray, with the greedy
+trial and without it, and prints one line of JSON.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-import tempfile
 from collections.abc import Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -144,5 +144,4 @@ def main(root: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory(prefix="feast-") as given:
-        print(json.dumps(main(Path(given))), flush=True)
+    print(json.dumps(main(Path(sys.argv[1]))), flush=True)

@@ -1,6 +1,6 @@
 """Predicted against measured memory of training steps, in a process that does nothing else.
 
-Run as ``gpu_memory.py MODEL``; prints one line of JSON. On a GPU its allocator is the judge. On a
+Run as ``gpu_memory.py FOLDER MODEL``, of which it needs no folder; prints one line of JSON. On a GPU its allocator is the judge. On a
 CPU torch's own tracker of tensors is, and there is nothing reserved to judge.
 """
 
@@ -163,4 +163,4 @@ def judged(
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(sys.argv[1])), flush=True)
+    print(json.dumps(measure(sys.argv[2])), flush=True)

@@ -1,6 +1,6 @@
 """Throughput of trials that share a device, against one trial at a time.
 
-Prints one line of JSON for each model and each number of tenants, as soon as it is known.
+Run as ``gpu_packing.py FOLDER``, an empty one. Prints one line of JSON for each model and each number of tenants, as soon as it is known.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -134,5 +133,4 @@ def judged(
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory(prefix="windows-") as given:
-        measure(ON_GPU if trial_device().type == "cuda" else ON_CPU, Path(given))
+    measure(ON_GPU if trial_device().type == "cuda" else ON_CPU, Path(sys.argv[1]))
