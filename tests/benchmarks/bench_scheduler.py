@@ -83,8 +83,8 @@ def _call(script: Path, *arguments: object) -> None:
     """A script in a process of its own; it must end well."""
     away = ("RAY_ADDRESS", "GRAPHIDS_STORE")
     environment = {name: value for name, value in os.environ.items() if name not in away}
-    # Ray gives its workers the lowest priority but four, so that whatever else runs would be
-    # measured: a plain loop would have thirty times their share of a core.
+    # Ray's workers run at nice 15 by default: beside anything else that wants a core they get a
+    # thirtieth of what a plain loop gets, and that would be measured.
     environment["RAY_worker_niceness"] = "0"
     done = subprocess.run(
         [sys.executable, str(script), *map(str, arguments)],

@@ -1,6 +1,7 @@
 """Predicted against measured memory of training steps, in a process that does nothing else.
 
-Run as ``gpu_memory.py FOLDER MODEL``, of which it needs no folder; prints one line of JSON. On a GPU its allocator is the judge. On a
+Run as ``gpu_memory.py FOLDER MODEL``, of which it needs no folder; prints one line of JSON. On a
+GPU its allocator is the judge. On a
 CPU torch's own tracker of tensors is, and there is nothing reserved to judge.
 """
 

@@ -1,6 +1,7 @@
 """Throughput of trials that share a device, against one trial at a time.
 
-Run as ``gpu_packing.py FOLDER``, an empty one. Prints one line of JSON for each model and each number of tenants, as soon as it is known.
+Run as ``gpu_packing.py FOLDER``, an empty one. Prints one line of JSON for each model and each
+number of tenants, as soon as it is known.
 """
 
 from __future__ import annotations
