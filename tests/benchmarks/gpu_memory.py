@@ -1,8 +1,8 @@
 """Predicted against measured memory of training steps, in a process that does nothing else.
 
-Run as ``gpu_memory.py FOLDER MODEL``, of which it needs no folder; prints one line of JSON. On a
-GPU its allocator is the judge. On a
-CPU torch's own tracker of tensors is, and there is nothing reserved to judge.
+Run as ``gpu_memory.py FOLDER MODEL``; prints one line of JSON and leaves the folder as it is. On a
+GPU its allocator is the judge. On a CPU torch's own tracker of tensors is, and there is nothing
+reserved to judge.
 """
 
 from __future__ import annotations
@@ -80,6 +80,8 @@ def measure(name: str) -> dict[str, Any]:
     batches = sampler(graphs, torch.arange(len(graphs)))
     config = probe_config(graphs, BATCH) if on_gpu else ProbeConfig(max_graphs=8, repeats=1)
     probe = probe_training(model, batches, config)
+    # An allocator counts what the probe left in cycles, which is no part of a step.
+    gc.collect()
     training = Training(model, batches(8))
     held_out = unseen(graphs, ON_GPU if on_gpu else ON_CPU)
     found = {
