@@ -213,6 +213,36 @@ def table(
 
 
 @app.command()
+def report(
+    grid: GridName,
+    out: Annotated[Path, typer.Option("--out", resolve_path=True, help="Page to write.")],
+    store: Store = DEFAULT_STORE,
+    figures: Annotated[
+        Path | None,
+        typer.Option(
+            "--figures", resolve_path=True, help="Folder for the figures as SVG and PNG files."
+        ),
+    ] = None,
+    metric: Annotated[str, typer.Option(help="Metric that rows are compared by.")] = "mcc",
+    dataset: Annotated[str | None, typer.Option(help="Only this data set.")] = None,
+    allow_mixed: Annotated[
+        bool, typer.Option("--allow-mixed", help="Show rows that do not compare, and mark them.")
+    ] = False,
+) -> None:
+    """Writes one page on a grid: question, design, tables, figures, doubts; needs no Ray."""
+    _run(
+        "report",
+        grid=grid,
+        out=out,
+        store=store,
+        figures=figures,
+        metric=metric,
+        dataset=dataset,
+        allow_mixed=allow_mixed,
+    )
+
+
+@app.command()
 def why(
     grid: GridName,
     row: Annotated[str, typer.Argument(metavar="ROW", help="A row of its table.")],

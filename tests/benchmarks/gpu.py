@@ -33,7 +33,7 @@ MINUTES = 9.0
 ENDS: Mapping[str, float] = {"memory": 0.4, "out_of_memory": 0.7, "packing": 0.98}
 """Share of the time by which each part has ended."""
 QUICK_MODELS = ("GAT small", "VGAE small")
-"""Models whose memory a CPU looks at."""
+"""Models whose memory a CPU looks at; torch's tracker cannot follow DGI's two passes in a step."""
 NO_GPU = 2
 """Exit code where there is no GPU."""
 NO_GPU_MESSAGE = (
