@@ -84,19 +84,21 @@ def used_bytes(device: torch.device) -> int:
         return total - free
 
 
-def limit_memory(fraction: float, device: torch.device | str | None = None) -> None:
-    """Lets this process allocate at most a share of its GPU's memory; nothing on a CPU.
+def limit_memory(most_bytes: int, device: torch.device | str | None = None) -> None:
+    """Lets this process allocate at most so many bytes of its GPU; nothing on a CPU.
 
     An allocation beyond it raises ``torch.OutOfMemoryError``. The context of CUDA does not count.
 
     Raises:
-        ValueError: The share is not in ``(0, 1]``.
+        ValueError: There is not a single byte to allocate.
     """
-    if not 0.0 < fraction <= 1.0:
-        raise ValueError(f"fraction must lie in (0, 1] (got {fraction})")
+    if most_bytes < 1:
+        raise ValueError(f"most_bytes must be at least 1 (got {most_bytes})")
     device = trial_device() if device is None else torch.device(device)
     if device.type == "cuda":
-        torch.cuda.set_per_process_memory_fraction(fraction, device)
+        # torch counts in shares of the whole card, whoever else holds some of it.
+        share = min(1.0, most_bytes / CudaCard(device).total_bytes)
+        torch.cuda.set_per_process_memory_fraction(share, device)
 
 
 def step_peak(

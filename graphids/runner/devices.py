@@ -25,6 +25,7 @@ def read_card() -> Device:
         others_bytes=card.others_bytes,
         cores=os.cpu_count() or 1,
         process_bytes=card.context_bytes + card.workspace_bytes,
+        context_bytes=card.context_bytes,
         overhead=card.reserved_ratio,
     )
 

@@ -153,7 +153,7 @@ class Forecast:
         if demand.steps and needed > most:
             # What is predicted beside the tensors stays what it is when the batch is split.
             beside = needed - (demand.tensor_bytes or 0)
-            holds = held_at_once(demand.steps, most - beside, self.device.name)
+            holds = held_at_once(demand.steps, most - beside, self.device.name, attempt)
             needed = most
         alone = demand.alone_share if self.device.accelerated else None
         throughput = None if alone is None else packed_throughput(alone)

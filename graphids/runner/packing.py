@@ -42,6 +42,8 @@ class Device:
     """Cores that trials on it may use."""
     process_bytes: int
     """What a trial's process takes before its first tensor: libraries, or the device's context."""
+    context_bytes: int = 0
+    """What the allocator of a trial's process does not see of it: the context of a GPU."""
     overhead: float = 1.0
     """Bytes reserved for each byte of tensors: the allocator's rounding and its holes."""
 
@@ -54,6 +56,10 @@ class Device:
         """Bytes that a trial reserves which is predicted to hold ``tensor_bytes`` at its peak."""
         grown = RETRY_FACTOR ** min(attempt, 1)
         return round(self.process_bytes + tensor_bytes * self.overhead * MARGIN * grown)
+
+    def allocation(self, reserved_bytes: int) -> int:
+        """Bytes that the allocator of a trial may hold which reserves ``reserved_bytes``."""
+        return max(1, reserved_bytes - self.context_bytes)
 
     @property
     def most_tensor_bytes(self) -> int:
@@ -130,21 +136,27 @@ def packed_throughput(alone_share: float) -> dict[int, float]:
 
 
 def held_at_once(
-    steps: Sequence[tuple[MemoryModel, BatchShape]], most_bytes: int, where: str
+    steps: Sequence[tuple[MemoryModel, BatchShape]], most_bytes: int, where: str, attempt: int = 0
 ) -> tuple[int, int]:
     """Nodes and edges of the part of a batch whose tensors stay within ``most_bytes``.
+
+    A trial that ran out of memory all the same had the whole device: its way out is a smaller part,
+    except where that would be less than a single graph.
 
     Args:
         steps: Memory of each kind of step, and the largest batch that it gets.
         most_bytes: What there is.
         where: The device, for the message.
+        attempt: How often the trial ran out of memory before.
 
     Raises:
         DoesNotFitError: Not even a single graph fits.
     """
     held: list[tuple[int, int]] = []
+    rooms = [int(most_bytes / RETRY_FACTOR**factor) for factor in range(attempt, -1, -1)]
     for memory, batch in steps:
-        graphs = _most_graphs(memory, batch, most_bytes)
+        fitting = (_most_graphs(memory, batch, room) for room in rooms)
+        graphs = next(filter(None, fitting), 0)
         if graphs == 0:
             single = memory.predict(part_of(batch, 1))
             raise DoesNotFitError(

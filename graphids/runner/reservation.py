@@ -57,7 +57,7 @@ class Reservations:
                 "reserved_bytes": found.reserved_bytes,
                 "predicted_bytes": self.forecast.peak_bytes(largest) if largest.measured else None,
                 "predicted_seconds": largest.seconds,
-                "fraction": found.fraction,
+                "allocation_bytes": device.allocation(found.reserved_bytes),
                 "holds": holds,
             },
         }

@@ -98,8 +98,8 @@ class Reserved:
     """Predicted peak of its tensors."""
     predicted_seconds: float | None
     """Predicted duration of one of its trials."""
-    fraction: float
-    """Its share of a device."""
+    allocation_bytes: int
+    """What its allocator may hold of a GPU."""
     attempt: int
     """How often it ran out of memory before."""
 
@@ -129,7 +129,7 @@ def _run(
 ) -> Sequence[Exception | None]:
     """The trials themselves: inputs in, stage, outputs committed."""
     started = time.time()
-    limit_memory(reserved.fraction)
+    limit_memory(reserved.allocation_bytes)
     usage = Usage.start()
     store = OutputStore(context.root)
     inputs = [

@@ -84,7 +84,7 @@ def compare(with_it: Finished, without: Finished) -> dict[str, Any]:
             "time": event["time"],
             "error": event["error"].splitlines()[0],
             "reserved_bytes": event["reserved"]["reserved_bytes"],
-            "fraction": event["reserved"]["fraction"],
+            "allocation_bytes": event["reserved"]["allocation_bytes"],
         }
         for event in events
         if event["event"] == "rescheduled"

@@ -67,7 +67,7 @@ def packed(children: Sequence[Child], model: str, effort: Effort) -> float:
         order = {
             "model": model,
             "seed": seed,
-            "fraction": 1.0 / len(children),
+            "tenants": len(children),
             "warm_up": effort.warm_up,
             "seconds": effort.seconds,
         }

@@ -20,7 +20,7 @@ import torch
 from gpu_data import BATCH, untrained
 from lightning.pytorch.callbacks import Callback
 
-from graphids.core.memory import limit_memory, release_cached, synchronize, trial_device
+from graphids.core.memory import CudaCard, limit_memory, release_cached, synchronize, trial_device
 from graphids.data.loader import BudgetLoader
 from graphids.data.packed import PackedGraphs
 from graphids.runner.measuring import quiet_libraries
@@ -90,7 +90,9 @@ def train(order: dict[str, Any], graphs: PackedGraphs, answers: TextIO) -> None:
     # A trainer is full of cycles: what the round before left would count against this share.
     gc.collect()
     release_cached()
-    limit_memory(order["fraction"])
+    device = trial_device()
+    if device.type == "cuda":
+        limit_memory(CudaCard(device).total_bytes // order["tenants"])
     data, meter = TrainingWindows(graphs, order["seed"]), Meter(order, answers)
     fit(untrained(order["model"], graphs), data, ENDLESS, lambda metrics: None, [meter])
     answer(answers, graphs=meter.graphs, seconds=meter.seconds)

@@ -97,7 +97,8 @@ def test_a_trial_comes_back_with_a_larger_share_and_its_history_is_kept(
     again = [event for event in events if event["event"] == "rescheduled"]
     assert [(event["attempt"], event["error"]) for event in again] == [(1, MESSAGE), (2, MESSAGE)]
     reserved = [event["reserved"]["reserved_bytes"] for event in again]
-    had_all = [event["reserved"]["fraction"] == 1.0 for event in again]
+    most = manifest["reserved_bytes"]
+    had_all = [event["reserved"]["reserved_bytes"] == most for event in again]
     for before, after, whole in zip(
         reserved, [*reserved[1:], manifest["reserved_bytes"]], had_all, strict=True
     ):
@@ -199,6 +200,7 @@ def test_each_attempt_has_a_larger_share_until_it_is_alone(
         for attempt in range(MOST_RETRIES + 1)
     ]
     for before, after in pairwise(found):
-        assert after["fraction"] > before["fraction"] or before["fraction"] == 1.0
+        whole = before["reserved_bytes"] == total
+        assert whole or after["reserved_bytes"] > before["reserved_bytes"]
         assert after["reserved_bytes"] >= before["reserved_bytes"]
-    assert found[-1]["fraction"] == 1.0
+    assert found[-1]["reserved_bytes"] == total

@@ -168,6 +168,28 @@ def test_the_tightest_step_decides_what_is_held() -> None:
     assert both == held_at_once([(Linear(20.0), batch)], 20_000, "a card")
 
 
+@pytest.mark.parametrize(("graphs", "expected"), [(90, [90, 60, 40]), (1, [1, 1, 1])])
+def test_a_split_trial_holds_less_after_it_ran_out_of_memory(
+    graphs: int, expected: list[int]
+) -> None:
+    """It had the whole device: the same part of a batch would fail again."""
+    batch, model = BatchShape(graphs=100, nodes=4_000, edges=10_000), Linear(10.0)
+    held = [held_at_once([(model, batch)], graphs * 400, "a card", n)[0] for n in range(3)]
+    assert held == [40 * count for count in expected]
+
+
+@given(
+    reserved=st.integers(1, 80 * GIB), context=st.integers(0, GIB), others=st.integers(0, 8 * GIB)
+)
+def test_allocators_and_contexts_of_a_full_card_stay_within_what_is_free(
+    reserved: int, context: int, others: int
+) -> None:
+    device = card(others_bytes=others, context_bytes=context, process_bytes=context + 32 * MIB)
+    found = share(min(reserved, device.most_tensor_bytes), device)
+    held = device.allocation(found.reserved_bytes) + context
+    assert found.tenants * held <= device.free_bytes
+
+
 def test_a_refusal_names_each_trial_and_the_way_out() -> None:
     table = refusal_table([Refusal(label="classify ce", reason="needs 9 GiB")])
     assert "classify ce  needs 9 GiB" in table
