@@ -178,9 +178,10 @@ def test_window_by_window() -> None:
     )
     capture = Capture.from_messages(replayed)
     given = (model, scaler, vocabulary, capture)
-    mine_ready, theirs_ready = Ours(*given), Theirs(*given)
+    first = [kind(*given).replay() for kind in (Ours, Theirs)]
+    detectors = (Ours(*given), Theirs(*given))
     with no_collection():
-        ours, theirs = mine_ready.replay(), theirs_ready.replay()
+        ours, theirs = (detector.replay() for detector in detectors)
     torch.testing.assert_close(ours.scores, theirs.scores, rtol=0, atol=1e-5)
     for percent in (50, 99):
         mine, other = (
@@ -202,7 +203,7 @@ def test_window_by_window() -> None:
             unit="ms",
             reach=None,
             larger_is_better=False,
-            cold=(float(ours.compute_ms[0]), float(theirs.compute_ms[0])),
+            cold=(float(first[0].compute_ms[0]), float(first[1].compute_ms[0])),
             why=why,
         )
     record(
