@@ -15,6 +15,13 @@ Metrics = dict[str, float | None]
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
+METRICS_VERSION = 1
+"""Version of what stands here, kept beside every result.
+
+It is raised when a value under a name that exists may come out otherwise for the same scores and
+labels, or when a name comes or goes: tables then compute the metrics of earlier results again from
+their stored scores. It is no part of a trial's identity: nothing is trained for it.
+"""
 ECE_BINS = 15
 RECALL_POINT = 0.95
 PRECISION_POINT = 0.99

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,7 @@ def _tune(plan: Plan, search: ReadyTrials, lease: Lease, options: RunOptions) ->
             failure=ledger.failure,
             together=options.together,
             reserve=reservations.config,
-            workers=parallel,
+            told=partial(ledger.size, lease.run),
         )
         context = RunContext(
             run=lease.run,
@@ -138,7 +139,8 @@ def _tune(plan: Plan, search: ReadyTrials, lease: Lease, options: RunOptions) ->
                 ),
                 tune_config=tune.TuneConfig(
                     search_alg=search,
-                    num_samples=search.most_jobs,
+                    # How many jobs there are turns out on the way: probes, retries, workers kept.
+                    num_samples=-1,
                     max_concurrent_trials=parallel,
                     reuse_actors=True,
                     trial_name_creator=_name,
@@ -196,7 +198,7 @@ def _name(trial: Any) -> str:
 def _folder(trial: Any) -> str:
     """A trial's scratch folder."""
     keys = trial.config["fingerprints"]
-    return f"{keys[0][:12] if keys else 'warm'}-{trial.trial_id}"
+    return f"{keys[0][:12] if keys else 'keep'}-{trial.trial_id}"
 
 
 def _carry_own_stages(plan: Plan) -> None:

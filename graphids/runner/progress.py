@@ -44,6 +44,7 @@ class Progress(tune.Callback):
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A job has been given to a worker: former failures of its trials are past."""
+        self.search.begin(trial.trial_id)
         if trial.config["probe"]:
             self._note("probing", shape=trial.config["probe"], label=trial.config["label"])
             return

@@ -36,7 +36,7 @@ class Reservations:
         its own error.
         """
         device = self.forecast.device
-        if job.awaits:
+        if job.awaits is not None:
             found = in_few_shapes(share(self.forecast.peak_bytes(Demand()), device), device)
             return {"bundle": bundle(found, device, 1.0)}
         if job.probe:

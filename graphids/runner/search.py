@@ -32,8 +32,9 @@ class Job:
     """How it is called."""
     probe: str | None = None
     """Shape that is measured; none where trials run."""
-    awaits: str | None = None
-    """Trial that a worker waits for that has nothing to do yet but its imports."""
+    awaits: int | None = None
+    """Of a job that only keeps its worker: bytes of the ledger when it was made. It waits there
+    until another job has ended."""
     attempt: int = 0
     """How often it ran out of memory before."""
 
@@ -62,8 +63,8 @@ class Knowledge:
     """What a job reserves, as further settings of it."""
     together: bool = True
     """Whether trials that differ in their seed alone may share a process."""
-    workers: int = 1
-    """Jobs that run at once: as long as fewer have ever run, a free worker is warmed."""
+    told: Callable[[], int] = lambda: 0
+    """Bytes of the run's ledger."""
 
 
 @dataclass
@@ -103,15 +104,10 @@ class ReadyTrials(Searcher):
         self.stopped: str | None = None
         self._fates: dict[str, Fate] = {}
         self._probed: set[str] = set()
-        self._started = 0
+        self._pending: dict[str, Any] = {}
         self._readers = plan.dependents()
         order = plan.priorities()
         self.waiting = sorted(_closure(plan, wanted) - self.done, key=lambda key: -order[key])
-
-    @property
-    def most_jobs(self) -> int:
-        """Jobs that there can be at most: each trial with its probe and all its retries."""
-        return (2 + MOST_RETRIES) * len(self.waiting) + self.knowledge.workers
 
     # Tune takes the word FINISHED here; its own hint leaves that out.
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
@@ -119,17 +115,24 @@ class ReadyTrials(Searcher):
         # What runs may come back with the need of more memory: FINISHED is the last word.
         if self.stopped or not (self.waiting or self.running):
             return str(Searcher.FINISHED)
-        job = self._next() or self._warming()
+        job = self._next() or self._keeping()
         if job is None:
             return None
-        self._started += 1
+        config = {**job.config(), **self.knowledge.reserve(job)}
+        if job.awaits is not None and self._in_the_way(config):
+            return None
         if job.probe is None:
             for key in job.keys:
                 self.waiting.remove(key)
         else:
             self._probed.add(job.probe)
         self.running[trial_id] = job
-        return {**job.config(), **self.knowledge.reserve(job)}
+        self._pending[trial_id] = config.get("bundle")
+        return config
+
+    def begin(self, trial_id: str) -> None:
+        """A job has been given to a worker."""
+        self._pending.pop(trial_id, None)
 
     def _next(self) -> Job | None:
         """What can run now; a group that is not whole yet only where nothing else can."""
@@ -154,12 +157,23 @@ class ReadyTrials(Searcher):
                 return Job(keys=(key,), label=self.plan.trials[key].label, attempt=attempt)
         return incomplete
 
-    def _warming(self) -> Job | None:
-        """A job for a worker that never had one, while everything waits for the first trials."""
-        running = [job for job in self.running.values() if job.awaits is None]
-        if not running or not self.waiting or self._started >= self.knowledge.workers:
+    def _keeping(self) -> Job | None:
+        """A job for a worker that nothing can use before another job has ended.
+
+        Tune keeps one idle worker at most and ends the others, and the imports of a new one take
+        seconds. At the start of a run this is how workers are warmed.
+        """
+        works = any(job.awaits is None for job in self.running.values())
+        if not works or not self.waiting:
             return None
-        return Job(keys=(), label="warm a worker", awaits=running[0].keys[0])
+        return Job(keys=(), label="keep a worker", awaits=self.knowledge.told())
+
+    def _in_the_way(self, config: Mapping[str, Any]) -> bool:
+        """Whether a job that only keeps a worker could take what one waits for that works.
+
+        Jobs that reserve alike are no more than there is room for.
+        """
+        return any(bundle != config.get("bundle") for bundle in self._pending.values())
 
     def _ready(self, key: str) -> bool:
         """Whether a trial's inputs are all committed."""
@@ -206,6 +220,7 @@ class ReadyTrials(Searcher):
         """Frees what waited for the trials, skips it where they failed, or queues them again."""
         fate = self.fate(trial_id) if error else Fate()
         job = self.running.pop(trial_id)
+        self.begin(trial_id)
         if job.probe:
             return
         for key in fate.again:

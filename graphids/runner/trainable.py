@@ -19,6 +19,7 @@ import torch
 from ray import tune
 
 from graphids.core.memory import limit_memory, trial_device
+from graphids.core.metrics import METRICS_VERSION
 from graphids.core.usage import Usage
 from graphids.grid.trial import Trial
 from graphids.runner.handoffs import fetch
@@ -31,8 +32,8 @@ from graphids.store.measurements import Measurements
 from graphids.store.outputs import OutputStore
 
 PACKAGES = ("graphids", "ray", "torch", "torch-geometric", "lightning", "polars", "numpy")
-WAIT_S, WAIT_STEP_S = 600.0, 0.1
-"""How long a warm worker waits for its first trial at most, and how often it looks."""
+KEEP_S, KEEP_STEP_S = 30.0, 0.02
+"""How long a worker is kept by one job at most, and how often it looks whether it is needed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +61,8 @@ def run_job(config: dict[str, Any], context: RunContext) -> None:
     quiet_libraries()
     # Trials share the machine: a second thread in each would only make them wait for one another.
     torch.set_num_threads(1)
-    if config["awaits"]:
-        _wait(config["awaits"], context)
+    if config["awaits"] is not None:
+        _keep(config["awaits"], context)
         return
     if config["probe"]:
         _measure(config, context)
@@ -109,11 +110,11 @@ class Reserved:
         return cls(attempt=config["attempt"], **config["reserved"])
 
 
-def _wait(key: str, context: RunContext) -> None:
-    """Keeps a worker, now that its libraries are imported, until a trial has ended."""
-    store, ledger, deadline = OutputStore(context.root), Ledger(context.root), time.time() + WAIT_S
-    while store.find(key) is None and ledger.failure(key) is None and time.time() < deadline:
-        time.sleep(WAIT_STEP_S)
+def _keep(told: int, context: RunContext) -> None:
+    """Keeps a worker, now that its libraries are imported, until there may be work for it."""
+    ledger, deadline = Ledger(context.root), time.time() + KEEP_S
+    while not ledger.ended_since(context.run, told) and time.time() < deadline:
+        time.sleep(KEEP_STEP_S)
 
 
 def _measure(config: Mapping[str, Any], context: RunContext) -> None:
@@ -205,6 +206,7 @@ def _commit(
         "seed": trial.seed,
         "upstream": dict(trial.upstream),
         "meta": dict(handoff.meta),
+        "metrics_version": METRICS_VERSION,
         "run": context.run,
         "commit": context.commit,
         "started": started,

@@ -15,6 +15,9 @@ from typing import Any
 
 from graphids.store.files import read_json, write_json
 
+ENDED = ("done", "failed", "rescheduled", "probed", "probe_failed")
+"""Events after which a worker is free."""
+
 
 @dataclass(frozen=True)
 class Ledger:
@@ -26,7 +29,7 @@ class Ledger:
     def append(self, run: str, event: str, **details: Any) -> None:
         """Adds one event to a run."""
         line = json.dumps({"time": time.time(), "run": run, "event": event, **details})
-        path = self.root / "ledger" / f"{run}.jsonl"
+        path = self._events(run)
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a") as file:
             file.write(line + "\n")
@@ -40,6 +43,22 @@ class Ledger:
                     yield json.loads(line)
                 except ValueError:
                     continue
+
+    def size(self, run: str) -> int:
+        """Bytes of what a run has told so far."""
+        try:
+            return self._events(run).stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def ended_since(self, run: str, size: int) -> bool:
+        """Whether a trial or a probe of a run has ended since it had told so many bytes."""
+        if self.size(run) == size:
+            return False
+        with self._events(run).open("rb") as file:
+            file.seek(size)
+            # The last line may not be whole yet.
+            return any(json.loads(line)["event"] in ENDED for line in file.read().split(b"\n")[:-1])
 
     def fail(self, fingerprint: str, failure: dict[str, Any]) -> None:
         """Keeps why a trial failed, until it is run again."""
@@ -61,6 +80,10 @@ class Ledger:
     def forgive(self, fingerprint: str) -> None:
         """Forgets a failure, because the trial runs again or was committed."""
         self._failure(fingerprint).unlink(missing_ok=True)
+
+    def _events(self, run: str) -> Path:
+        """File of one run's events."""
+        return self.root / "ledger" / f"{run}.jsonl"
 
     def _failure(self, fingerprint: str) -> Path:
         """File of one trial's failure."""

@@ -135,7 +135,6 @@ def test_every_hungry_trial_has_its_attempts_whoever_else_runs(plan: Plan, seed:
     knowledge = Knowledge(
         is_committed=lambda key: begun[key] > failures[key],
         failure=lambda key: {"kind": rng.choice(["oom", "died"])},
-        workers=rng.choice([1, 4]),
     )
     search = ReadyTrials(plan, (), plan.trials, knowledge)
     drive(search, begun, rng, slots=rng.randint(1, 4))

@@ -10,7 +10,7 @@ from ray.tune.search import Searcher
 
 from graphids.runner.expansion import make_plan
 from graphids.runner.plan import DatasetInfo, Plan
-from graphids.runner.search import MOST_RETRIES, Knowledge, ReadyTrials
+from graphids.runner.search import MOST_RETRIES, Job, Knowledge, ReadyTrials
 from grids.smoke import GRID
 
 
@@ -112,6 +112,45 @@ def test_a_worker_that_died_after_its_commit_did_its_work(plan: Plan) -> None:
     assert search.done == set(found["fingerprints"])
     assert not search.failed
     assert not search.skipped
+
+
+def test_an_idle_worker_is_kept_while_others_may_make_work_for_it(plan: Plan) -> None:
+    search = ReadyTrials(plan, (), plan.trials, Knowledge(told=lambda: 7))
+    first, kept = search.suggest("a"), search.suggest("b")
+    assert isinstance(first, dict)
+    assert isinstance(kept, dict)
+    assert (first["awaits"], kept["awaits"], kept["fingerprints"]) == (None, 7, [])
+    search.on_trial_complete("b")
+    search.on_trial_complete("a")
+    assert search.done == set(first["fingerprints"])
+
+
+def test_no_worker_is_kept_for_nothing(plan: Plan) -> None:
+    """Neither beside workers that are kept themselves, nor for trials that all run already."""
+    last = list(plan.trials)[-1]
+    search = ReadyTrials(plan, set(plan.trials) - {last}, [last])
+    assert isinstance(search.suggest("a"), dict)
+    assert search.suggest("b") is None
+    knowledge = Knowledge(failure=lambda key: {"kind": "bug"})
+    search = ReadyTrials(plan, (), plan.trials, knowledge)
+    assert isinstance(search.suggest("a"), dict)
+    assert isinstance(search.suggest("b"), dict)
+    search.on_trial_complete("a", error=True)
+    assert all(job.awaits is not None for job in search.running.values())
+    assert search.suggest("c") in (None, Searcher.FINISHED)
+
+
+def test_a_kept_worker_takes_no_room_that_a_job_waits_for(plan: Plan) -> None:
+    def reserve(job: Job) -> dict[str, object]:
+        return {"bundle": {"CPU": 1.0} if job.awaits is not None else {"CPU": 4.0}}
+
+    search = ReadyTrials(plan, (), plan.trials, Knowledge(reserve=reserve))
+    assert isinstance(search.suggest("a"), dict)
+    assert search.suggest("b") is None
+    search.begin("a")
+    kept = search.suggest("b")
+    assert isinstance(kept, dict)
+    assert kept["awaits"] is not None
 
 
 def test_each_shape_is_probed_once_before_its_trials(plan: Plan) -> None:
