@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from analysis.figures.attention import attention_figures
 from analysis.figures.calibration import reliability_figures
 from analysis.figures.curves import curve_figures
+from analysis.figures.embeddings import embeddings_figures
 from analysis.figures.figure import Figure, to_inline_svg, to_png, to_svg
 from analysis.figures.forest import forest_figures
 from analysis.figures.fusion import alpha_figures, gate_figures
+from analysis.figures.landscape import landscape_figures
 from analysis.figures.pareto import pareto_figures
 from analysis.figures.ranks import rank_figures
 from analysis.figures.results import Results
 from analysis.figures.sensitivity import sensitivity_figures
+from analysis.figures.similarity import similarity_figures
 from analysis.figures.subsets import heat_figures, strip_figures
 from analysis.figures.timeline import timeline_figures
 from analysis.figures.training import training_figures
@@ -31,6 +35,10 @@ FAMILIES: tuple[Family, ...] = (
     training_figures,
     alpha_figures,
     gate_figures,
+    embeddings_figures,
+    similarity_figures,
+    attention_figures,
+    landscape_figures,
     timeline_figures,
 )
 """Every family of figures, in the order of a report."""

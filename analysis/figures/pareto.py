@@ -51,7 +51,7 @@ PRICES = (
     ),
     Price(
         column="latency_p50_ms",
-        name="latency of a window, median, in milliseconds",
+        name="latency of a window from its graph to its score, median, in milliseconds",
         noun="a measured latency",
     ),
     Price(

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from analysis.sequential_rule import Rule, read_rule
 from analysis.tables.captures import choose_captures
 from analysis.tables.mixed import Difference
+from analysis.tables.recomputed import current_metrics
 from graphids.store.outputs import SHORT, OutputStore
-from graphids.store.results import read_design, read_metrics
+from graphids.store.results import (
+    PLAN_SCHEMA,
+    newest_captures,
+    newest_rows,
+    read_design,
+)
 
 METRICS = ("f1", "mcc", "auroc", "ap", "precision", "recall", "fpr", "n_windows", "n_attacks")
 """Metrics of the long table, in its order; ``f1`` is that of the attack class."""
@@ -22,6 +29,8 @@ LOWER_IS_BETTER = ("fpr",)
 NO_METRIC = ("n_windows", "n_attacks", "threshold")
 TABULATED = ("row", "reference")
 """Roles of the trials that a table shows."""
+ANALYSIS = "analysis"
+"""Role of a look at what rows have trained, which no table shows."""
 VALIDATION = "validation"
 SATURATED = 0.9999
 """Validation AUROC beyond which a threshold lies anywhere in the gap that validation leaves."""
@@ -66,7 +75,8 @@ class Study:
     asked: Asked
     """Which part is shown."""
     plan: pl.DataFrame
-    """One row a (variant, dataset, seed, trial of its chain), as ``PLAN_SCHEMA``."""
+    """One row a (variant, dataset, seed, trial of its chain), as ``PLAN_SCHEMA``, with the
+    analyses."""
     rows: pl.DataFrame
     """The tabulated trials of the plan, with ``prepare``: the trial of their prepared data set."""
     folders: Mapping[str, Path]
@@ -75,10 +85,21 @@ class Study:
     """Manifests of the tabulated trials that are committed, by fingerprint."""
     metrics: pl.DataFrame
     """Their metrics, as ``METRICS_SCHEMA``."""
+    versions: Mapping[str, int | None]
+    """Version of the metrics of each of them, by fingerprint."""
     told: tuple[str, ...] = ()
-    """What the choice of captures left out."""
+    """What was left out with earlier captures, and what was computed again."""
     differences: tuple[Difference, ...] = ()
     """Rows on other captures than the rest."""
+    analyses: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=PLAN_SCHEMA))
+    """Analyses of the rows, as ``PLAN_SCHEMA``; no table shows them."""
+    rule: Rule | None = None
+    """Rule by which seeds are added to rows; none where none was declared."""
+
+    @property
+    def chances(self) -> int:
+        """How often a row that was compared could be called different: once, or once a look."""
+        return len(self.rule.looks) if self.rule else 1
 
     def more_manifests(self, keys: Iterable[str]) -> dict[str, Mapping[str, Any]]:
         """Manifests of any committed trials, by fingerprint."""
@@ -103,12 +124,15 @@ def read_study(root: Path, grid: str, asked: Asked | None = None) -> Study:
         FileNotFoundError: if no run of the grid was planned in this store.
         MixedRowsError: if rows are left that were only tested on captures that have changed.
         ValueError: if the data set or the subset that is asked for is unknown.
-        DamagedOutputError: if committed metrics are not what their manifest says.
+        DamagedOutputError: if committed metrics or scores are not what their manifest says.
     """
     asked = asked or Asked()
     outputs = OutputStore(root)
     folders = outputs.committed()
-    design = read_design(root, grid)
+    planned = read_design(root, grid)
+    is_analysis = pl.col("role") == ANALYSIS
+    design = planned.filter(~is_analysis)
+    analyses = newest_rows(newest_captures(planned)).filter(is_analysis)
     choice = choose_captures(design, folders, allow_mixed=asked.allow_mixed)
     plan = choice.plan
     if asked.dataset is not None:
@@ -118,19 +142,21 @@ def read_study(root: Path, grid: str, asked: Asked | None = None) -> Study:
                 f"grid {grid!r} has no data set {asked.dataset!r}; it has {', '.join(known)}"
             )
         plan = plan.filter(dataset=asked.dataset)
+        analyses = analyses.filter(dataset=asked.dataset)
+    # What ran beside the rows belongs to what they cost, and to the course of a run.
+    plan = pl.concat((plan, analyses))
     rows = _tabulated(plan)
     manifests = {
         key: outputs.manifest(folders[key[:SHORT]])
         for key in rows["fingerprint"].unique(maintain_order=True)
         if key[:SHORT] in folders
     }
-    metrics = read_metrics(
-        outputs, {folders[key[:SHORT]]: manifest for key, manifest in manifests.items()}
-    )
+    current = current_metrics(outputs, folders, manifests)
     study = Study(
         outputs=outputs, grid=grid, asked=asked, plan=plan, rows=rows, folders=folders,
-        manifests=manifests, metrics=metrics, told=choice.told,
-        differences=choice.differences,
+        manifests=manifests, metrics=current.metrics, versions=current.versions,
+        told=(*choice.told, *current.told), differences=choice.differences, analyses=analyses,
+        rule=read_rule(root, grid),
     )  # fmt: skip
     _check_subset(study)
     return study

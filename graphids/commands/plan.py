@@ -113,6 +113,7 @@ def show(plan: Plan, committed: set[str], needs: Needs | None = None) -> None:
         f"Grid [bold]{plan.grid.name}[/bold]: {rows} rows = "
         f"{len(plan.grid.variants)} variants x {len(plan.grid.datasets)} datasets "
         f"x {len(plan.grid.seeds)} seeds; {len(plan.grid.references or ())} references below"
+        + (f", {len(plan.analyses)} analyses" if plan.analyses else "")
     )
     console.print(
         f"{plan.total_trials} trials, {len(plan.trials)} after sharing ({saved} saved); "
@@ -125,6 +126,10 @@ def show(plan: Plan, committed: set[str], needs: Needs | None = None) -> None:
         mark = " (baseline)" if variant.baseline else ""
         where = f"{variant.axis} = {variant.level}" if variant.axis else "outside the axes"
         console.print(f"  {variant.name}{mark}: {variant.stage.name}, {where}")
+    for analysis in plan.grid.analyses:
+        seeds = plan.grid.seeds if analysis.all_seeds else plan.grid.seeds[:1]
+        told = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+        console.print(f"  {analysis.name} (analysis): {analysis.stage.name}, {told}")
     for entry in plan.dropped:
         console.print(f"  {entry['variant']}: dropped ({entry['rule']}): {entry['reason']}")
     for note in plan.notes:

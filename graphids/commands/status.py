@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 
 import polars as pl
@@ -26,13 +27,23 @@ def main(*, grid: str, store: Path, as_json: bool) -> int:
     ledger = Ledger(store)
     states = trial_states(trials, store, ledger)
     counts = {state: list(states.values()).count(state) for state in STATES}
+    analyses = [states[key] for key in trials.filter(role="analysis")["fingerprint"]]
     failed = [key for key, state in states.items() if state == "failed"]
     failures = [{"fingerprint": key, **(ledger.failure(key) or {})} for key in failed]
     if as_json:
-        found = {"grid": name, "states": counts, "failures": failures}
+        found = {
+            "grid": name,
+            "states": counts,
+            "analyses": dict(Counter(analyses)),
+            "failures": failures,
+        }
         sys.stdout.write(json.dumps(found, indent=1) + "\n")
         return 0
     sys.stdout.write(", ".join(f"{counts[state]} {state}" for state in STATES) + "\n")
+    if analyses:
+        own = Counter(analyses)
+        told = ", ".join(f"{own[state]} {state}" for state in STATES if own[state])
+        sys.stdout.write(f"analyses among them: {told}\n")
     for row in trials.iter_rows(named=True):
         if states[row["fingerprint"]] == "running":
             sys.stdout.write(f"running: {row['label']}\n")

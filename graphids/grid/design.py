@@ -10,7 +10,7 @@ from dataclasses import replace
 from itertools import combinations, product
 
 from graphids.grid.axis import Axis, Level
-from graphids.grid.grid import Dropped, Grid, Variant
+from graphids.grid.grid import Analysis, Dropped, Grid, Variant
 from graphids.grid.trial import StageLike
 
 INVALID = "invalid"
@@ -111,17 +111,17 @@ def union(grids: Iterable[Grid]) -> tuple[Variant, ...]:
     """Every variant of several grids; one that comes again under its name stands once.
 
     Of several baselines that end in the same stage the first stays one. A row that one grid drops
-    and another one has stays in.
+    and another one has stays in. Analyses come last.
 
     Raises:
-        ValueError: if two grids give one name to different rows.
+        ValueError: if two grids give one name to different rows or analyses.
     """
     rows: dict[str, Variant] = {}
     compared: set[str] = set()
     dropped: dict[str, Dropped] = {}
     for grid in grids:
         dropped |= {row.name: row for row in grid.dropped}
-        for variant in grid.variants:
+        for variant in (*grid.variants, *grid.analyses):
             known = rows.get(variant.name)
             if known is not None and known.stage != variant.stage:
                 raise ValueError(
@@ -133,7 +133,8 @@ def union(grids: Iterable[Grid]) -> tuple[Variant, ...]:
                 rows[variant.name] = replace(variant, baseline=first)
             if rows[variant.name].baseline:
                 compared.add(variant.stage.name)
-    return (*rows.values(), *(row for name, row in dropped.items() if name not in rows))
+    ordered = sorted(rows.values(), key=lambda row: isinstance(row, Analysis))
+    return (*ordered, *(row for name, row in dropped.items() if name not in rows))
 
 
 def _combination(

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from graphids.grid.design import INVALID
-from graphids.grid.grid import Dropped, Grid, Variant
+from graphids.grid.grid import Analysis, Dropped, Grid, Variant
 
 ALIAS = "alias"
 """Rule of a plan that makes equal rows one."""
+NO_ROW = "no_row"
+"""Rule of a plan that leaves out an analysis of what no row trains."""
 
 
 def exclude(
@@ -16,7 +18,8 @@ def exclude(
 ) -> tuple[Variant, ...]:
     """The variants, those that a rule takes out as ``Dropped`` in their places.
 
-    Rows that an earlier rule took out stay as they are.
+    Rows that an earlier rule took out stay as they are, and so do analyses: the plan leaves out
+    those of which no row is left.
 
     Args:
         variants: What a design returns.
@@ -30,10 +33,10 @@ def exclude(
     """
     if not name.strip() or not reason.strip():
         raise ValueError(f"a rule needs a name and a reason (got {name!r} and {reason!r})")
-    if name in (ALIAS, INVALID):
+    if name in (ALIAS, INVALID, NO_ROW):
         raise ValueError(f"{name!r} is the name of a built-in rule; name yours otherwise")
     rows = tuple(variants)
-    taken = {id(row) for row in rows if not isinstance(row, Dropped) and when(row)}
+    taken = {id(row) for row in rows if not isinstance(row, Dropped | Analysis) and when(row)}
     if not taken:
         raise ValueError(f"rule {name!r} takes out no row; correct its condition or remove it")
     baselines = [row.name for row in rows if row.baseline and id(row) in taken]

@@ -46,13 +46,33 @@ class Dropped(Variant):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Analysis(Variant):
+    """A look at detectors that rows of the grid have trained; it is no row and stands in no table.
+
+    Everything upstream of its stage is in the chain of a row, so that nothing is trained for it;
+    without such a row the plan leaves it out and says so. It may stand among the variants that a
+    design returns; ``Grid`` puts it aside.
+    """
+
+    all_seeds: bool = False
+    """Whether it looks at every seed; else at the grid's first one."""
+
+    def __post_init__(self) -> None:
+        if self.baseline or self.axis is not None or self.level is not None:
+            raise ValueError(
+                f"analysis {self.name!r} is no row: it has no axis, no level and is no baseline"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Grid:
     """A study: every variant on every dataset with every seed."""
 
     name: str
     """Name of the study, as the command line takes it."""
     variants: Sequence[Variant]
-    """Rows of the table, in its order; the baseline is put first, dropped rows are put aside."""
+    """Rows of the table, in its order; the baseline is put first, dropped rows and analyses are put
+    aside."""
     datasets: Sequence[str]
     """Names of the datasets."""
     seeds: Sequence[int]
@@ -60,12 +80,17 @@ class Grid:
     references: Sequence[Variant] | None = None
     """Rows below the table that nothing is compared with, such as simple detectors; ``None`` takes
     the standard ones on the baseline's prepared dataset. The floor stands there in any case."""
+    analyses: Sequence[Analysis] = ()
+    """What is looked at of the detectors that the rows have trained; those among ``variants`` are
+    added."""
     dropped: Sequence[Dropped] = ()
     """Rows that rules take out; those among ``variants`` and ``references`` are added."""
 
     def __post_init__(self) -> None:
         declared = (*self.variants, *(self.references or ()))
         dropped = (*self.dropped, *(row for row in declared if isinstance(row, Dropped)))
+        among = (row for row in self.variants if isinstance(row, Analysis))
+        object.__setattr__(self, "analyses", (*self.analyses, *among))
         ordered = sorted(_kept(self.variants), key=lambda variant: not variant.baseline)
         object.__setattr__(self, "variants", tuple(ordered))
         if self.references is not None:
@@ -75,8 +100,9 @@ class Grid:
         object.__setattr__(self, "seeds", tuple(self.seeds))
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", self.name):
             raise ValueError(f"grid name {self.name!r} must be a word: letters, digits, _ and -")
+        self._check_unique("variants", self._row_names())
+        self._check_analyses()
         for what, values in (
-            ("variants", [variant.name for variant in (*self.variants, *(self.references or ()))]),
             ("datasets", self.datasets),
             ("seeds", self.seeds),
         ):
@@ -98,9 +124,25 @@ class Grid:
         if repeated:
             raise ValueError(f"grid {self.name!r} repeats the {what} {repeated}; name each once")
 
+    def _row_names(self) -> list[str]:
+        """Names of the rows and of the references."""
+        return [variant.name for variant in (*self.variants, *(self.references or ()))]
+
+    def _check_analyses(self) -> None:
+        """Refuses an analysis without a name of its own, or that is something else."""
+        for analysis in self.analyses:
+            if not isinstance(analysis, Analysis):
+                raise TypeError(
+                    f"grid {self.name!r}: {analysis!r} is no Analysis; give "
+                    "Analysis(name=..., stage=...)"
+                )
+        if self.analyses:
+            names = [*self._row_names(), *(analysis.name for analysis in self.analyses)]
+            self._check_unique("names of rows and analyses", names)
+
     def _check_dropped(self) -> None:
         """Refuses a name that stands for a row and for a dropped row."""
-        rows = {variant.name for variant in (*self.variants, *(self.references or ()))}
+        rows = set(self._row_names())
         for row in self.dropped:
             if row.name in rows:
                 raise ValueError(
@@ -119,5 +161,5 @@ class Grid:
 
 
 def _kept(variants: Sequence[Variant]) -> tuple[Variant, ...]:
-    """The variants that no rule takes out."""
-    return tuple(variant for variant in variants if not isinstance(variant, Dropped))
+    """The rows among what designs return: neither taken out by a rule nor analyses."""
+    return tuple(row for row in variants if not isinstance(row, Dropped | Analysis))

@@ -5,21 +5,24 @@ Pure: no Ray, no training, no writing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
-from graphids.grid.exclusion import ALIAS, lost_levels
+from graphids.grid.exclusion import ALIAS, NO_ROW, lost_levels
 from graphids.grid.fingerprint import fingerprint, own_settings, stage_digest
-from graphids.grid.grid import FLOOR, Grid, Variant
+from graphids.grid.grid import FLOOR, Analysis, Grid, Variant
 from graphids.grid.trial import StageLike, Trial, chain
 from graphids.runner.plan import DatasetInfo, Plan, Row
 from graphids.stages.baseline import reference_stages
 from graphids.stages.prepare import Prepare
 
+AnyVariant = TypeVar("AnyVariant", bound=Variant)
+
 
 def make_plan(grid: Grid, datasets: Sequence[DatasetInfo], data_root: Path | None) -> Plan:
-    """Expands a grid: variants x datasets x seeds, every shared trial once.
+    """Expands a grid: variants x datasets x seeds, every shared trial once, analyses last.
 
     Args:
         grid: The study.
@@ -47,7 +50,9 @@ def make_plan(grid: Grid, datasets: Sequence[DatasetInfo], data_root: Path | Non
                         reference=reference,
                     )
                 )
-    kept = replace(grid, variants=variants, references=references)
+    analyses, left_out = _analyses(grid, [row for row, _ in tabulated])
+    looks = tuple(_looks(analyses, datasets, grid.seeds, expansion))
+    kept = replace(grid, variants=variants, references=references, analyses=analyses)
     excluded = tuple(
         {"variant": row.name, "rule": row.rule, "reason": row.reason} for row in grid.dropped
     )
@@ -55,8 +60,9 @@ def make_plan(grid: Grid, datasets: Sequence[DatasetInfo], data_root: Path | Non
     return Plan(
         grid=kept,
         rows=tuple(rows),
+        analyses=looks,
         trials=expansion.trials,
-        dropped=(*excluded, *merged),
+        dropped=(*excluded, *merged, *left_out),
         notes=(*lost_levels(grid), *notes),
     )
 
@@ -116,24 +122,72 @@ class _Expansion:
                 seed=own_seed,
                 settings=own_settings(stage),
                 upstream=upstream,
-                label=_label(stage, own or reader, dataset.name, own_seed),
+                label=_label(stage.name, own or reader, dataset.name, own_seed),
                 data_root=self.data_root,
             ),
         )
         return key
 
+    def call(self, key: str, what: str, row: str) -> None:
+        """Gives a trial another label: what it does, and the row or analysis that it is."""
+        trial = self.trials[key]
+        self.trials[key] = replace(trial, label=_label(what, row, trial.dataset, trial.seed))
 
-def _label(stage: StageLike, row: str | None, dataset: str, seed: int | None) -> str:
+
+def _analyses(
+    grid: Grid, rows: Sequence[Variant]
+) -> tuple[tuple[Analysis, ...], tuple[Mapping[str, str], ...]]:
+    """The analyses of what some rows train, equal ones merged, and what is left out and why."""
+    trained = {stage_digest(stage) for row in rows for stage in chain(row.stage)}
+    known, left_out = [], []
+    for analysis in grid.analyses:
+        sources = analysis.stage.upstream().items()
+        missing = [role for role, source in sources if stage_digest(source) not in trained]
+        if missing:
+            reason = (
+                f"no row of the grid has its {' and '.join(missing)}, and nothing is trained for "
+                "an analysis"
+            )
+            left_out.append({"variant": analysis.name, "rule": NO_ROW, "reason": reason})
+        else:
+            known.append(analysis)
+    kept, merged = _merge_equal(known, "looked at once")
+    return kept, (*left_out, *merged)
+
+
+def _looks(
+    analyses: Sequence[Analysis],
+    datasets: Sequence[DatasetInfo],
+    seeds: Sequence[int],
+    expansion: _Expansion,
+) -> Iterator[Row]:
+    """Analyses on every dataset, with the first seed or with all of them."""
+    for dataset in datasets:
+        for analysis in analyses:
+            for seed in seeds if analysis.all_seeds else seeds[:1]:
+                trials: dict[str, None] = {}
+                last = expansion.add(analysis.stage, analysis.name, dataset, seed, trials)
+                expansion.call(last, "analyse", analysis.name)
+                yield Row(
+                    variant=analysis,
+                    dataset=dataset.name,
+                    seed=seed,
+                    fingerprint=last,
+                    chain=tuple(trials),
+                )
+
+
+def _label(what: str, row: str | None, dataset: str, seed: int | None) -> str:
     """``classify focal hcrl_sa seed 1``, without what it has not."""
-    parts = [stage.name, row, dataset, None if seed is None else f"seed {seed}"]
+    parts = [what, row, dataset, None if seed is None else f"seed {seed}"]
     return " ".join(part for part in parts if part)
 
 
 def _merge_equal(
-    variants: Sequence[Variant],
-) -> tuple[tuple[Variant, ...], tuple[Mapping[str, str], ...]]:
+    variants: Sequence[AnyVariant], saved: str = "one row, one training"
+) -> tuple[tuple[AnyVariant, ...], tuple[Mapping[str, str], ...]]:
     """Variants with equal stages become one row; the others are told as its aliases."""
-    kept: dict[str, Variant] = {}
+    kept: dict[str, AnyVariant] = {}
     dropped = []
     for variant in variants:
         key = stage_digest(variant.stage)
@@ -144,7 +198,7 @@ def _merge_equal(
                 {
                     "variant": variant.name,
                     "rule": ALIAS,
-                    "reason": f"equal to {first.name!r} in every setting: one row, one training",
+                    "reason": f"equal to {first.name!r} in every setting: {saved}",
                 }
             )
     return tuple(kept.values()), tuple(dropped)

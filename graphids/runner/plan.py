@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import polars as pl
 
 from graphids.grid.fingerprint import digest, stage_digest
-from graphids.grid.grid import Grid, Variant
+from graphids.grid.grid import Analysis, Grid, Variant
 from graphids.grid.trial import StageLike, Trial
 from graphids.stages.protocol import Demand, Sizes, Stage
 from graphids.store.outputs import OutputStore
@@ -42,6 +42,13 @@ class Row:
     reference: bool = False
     """Whether it stands below the table, compared with nothing."""
 
+    @property
+    def role(self) -> str:
+        """What its last trial is to the grid, as ``PLAN_SCHEMA`` calls it."""
+        if isinstance(self.variant, Analysis):
+            return "analysis"
+        return "reference" if self.reference else "row"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -53,6 +60,8 @@ class Plan:
     """Variants and references on every dataset with every seed."""
     trials: Mapping[str, Trial]
     """Trials by fingerprint, inputs first."""
+    analyses: tuple[Row, ...] = ()
+    """Looks at what rows have trained; everything but their own trial is in the chain of a row."""
     dropped: tuple[Mapping[str, str], ...] = ()
     """Variants that are no rows of their own, each with the rule and the reason."""
     notes: tuple[str, ...] = ()
@@ -60,8 +69,8 @@ class Plan:
 
     @property
     def total_trials(self) -> int:
-        """Trials that the rows would take without sharing."""
-        return sum(len(row.chain) for row in self.rows)
+        """Trials that the rows would take without sharing, and the analyses of them."""
+        return sum(len(row.chain) for row in self.rows) + len(self.analyses)
 
     @property
     def design(self) -> str:
@@ -75,6 +84,19 @@ class Plan:
     def variants(self) -> tuple[Variant, ...]:
         """Rows of the table from top to bottom: variants, then references."""
         return (*self.grid.variants, *(self.grid.references or ()))
+
+    def narrowed(self, keep: Callable[[Row], bool]) -> Plan:
+        """Some rows and their trials, with the analyses of what these rows train.
+
+        It is a plan of the same grid and design: what several of them leave in a store are rows of
+        one table, each with the seeds that it was kept with.
+        """
+        rows = tuple(row for row in self.rows if keep(row))
+        needed = {key for row in rows for key in row.chain}
+        analyses = tuple(one for one in self.analyses if needed.issuperset(one.chain[:-1]))
+        needed |= {one.fingerprint for one in analyses}
+        trials = {key: trial for key, trial in self.trials.items() if key in needed}
+        return replace(self, rows=rows, analyses=analyses, trials=trials)
 
     def committed(self, store: OutputStore) -> set[str]:
         """Trials whose output the store holds."""
@@ -99,9 +121,14 @@ class Plan:
         return longest
 
     def frame(self, run: str) -> pl.DataFrame:
-        """The plan in long form: one row a (variant, dataset, seed, trial of its chain)."""
-        positions = {variant.name: i for i, variant in enumerate(self.variants)}
-        last = {True: "reference", False: "row"}
+        """The plan in long form: one row a (variant, dataset, seed, trial of its chain).
+
+        An analysis stands with its own trial alone: the rest is in the chain of a row.
+        """
+        named = (*self.variants, *self.grid.analyses)
+        positions = {variant.name: i for i, variant in enumerate(named)}
+        chains = [(row, key) for row in self.rows for key in row.chain]
+        chains += [(row, row.fingerprint) for row in self.analyses]
         rows = [
             {
                 "grid": self.grid.name,
@@ -117,13 +144,12 @@ class Plan:
                 "dataset_digest": self.trials[key].dataset_digest,
                 "seed": row.seed,
                 "stage": self.trials[key].stage.name,
-                "role": last[row.reference] if key == row.fingerprint else "upstream",
+                "role": row.role if key == row.fingerprint else "upstream",
                 "label": self.trials[key].label,
                 "fingerprint": key,
                 "upstream": list(self.trials[key].upstream.values()),
             }
-            for row in self.rows
-            for key in row.chain
+            for row, key in chains
         ]
         return pl.DataFrame(rows, schema=PLAN_SCHEMA)
 
@@ -147,6 +173,7 @@ class Plan:
             "to_run": len(self.trials) - done,
             "variants": [variant.name for variant in self.grid.variants],
             "references": [variant.name for variant in self.grid.references or ()],
+            "analyses": [analysis.name for analysis in self.grid.analyses],
             "dropped": [dict(entry) for entry in self.dropped],
             "notes": list(self.notes),
             "detail": [

@@ -1,0 +1,1 @@
+"""What detectors have learned, in numbers: similar layers, flat minima, classes apart."""
