@@ -12,6 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
+from graphids import options as opt
+
 app = typer.Typer(
     help="Ablation grids of CAN intrusion detectors: declared in Python, run on Ray.",
     no_args_is_help=True,
@@ -19,30 +21,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-GridName = Annotated[
-    str, typer.Argument(metavar="GRID", help="A grid by name, or a file of yours.")
-]
-Data = Annotated[
-    Path | None,
-    typer.Option(
-        "--data", envvar="GRAPHIDS_DATA", resolve_path=True, help="Folder of the raw datasets."
-    ),
-]
-Store = Annotated[
-    Path,
-    typer.Option(
-        "--store", envvar="GRAPHIDS_STORE", resolve_path=True, help="Folder of the store."
-    ),
-]
-Seeds = Annotated[str | None, typer.Option("--seeds", help="Seeds, such as 0-4 or 0,2,5.")]
-Datasets = Annotated[str | None, typer.Option("--datasets", help="Datasets, separated by commas.")]
-Settings = Annotated[
-    list[str] | None, typer.Option("--set", help="A setting, such as classify.model.heads=8.")
-]
-Probing = Annotated[
-    bool, typer.Option("--probe/--no-probe", help="Whether to measure what was never measured.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DEFAULT_STORE = Path("runs")
 
 
@@ -54,14 +32,14 @@ def list_grids() -> None:
 
 @app.command()
 def plan(
-    grid: GridName,
-    data: Data = None,
-    store: Store = DEFAULT_STORE,
-    seeds: Seeds = None,
-    datasets: Datasets = None,
-    settings: Settings = None,
-    probe: Probing = True,
-    as_json: AsJson = False,
+    grid: opt.GridName,
+    data: opt.Data = None,
+    store: opt.Store = DEFAULT_STORE,
+    seeds: opt.Seeds = None,
+    datasets: opt.Datasets = None,
+    settings: opt.Settings = None,
+    probe: opt.Probing = True,
+    as_json: opt.AsJson = False,
 ) -> None:
     """Shows what a run would do: rows, trials, sharing, what is committed, memory and hours."""
     _run(
@@ -79,13 +57,13 @@ def plan(
 
 @app.command("probe")
 def probe_shapes(
-    grid: GridName,
-    data: Data = None,
-    store: Store = DEFAULT_STORE,
-    seeds: Seeds = None,
-    datasets: Datasets = None,
-    settings: Settings = None,
-    as_json: AsJson = False,
+    grid: opt.GridName,
+    data: opt.Data = None,
+    store: opt.Store = DEFAULT_STORE,
+    seeds: opt.Seeds = None,
+    datasets: opt.Datasets = None,
+    settings: opt.Settings = None,
+    as_json: opt.AsJson = False,
 ) -> None:
     """Measures memory and speed of every distinct model of a grid on this device."""
     _run(
@@ -102,35 +80,24 @@ def probe_shapes(
 
 @app.command()
 def run(
-    grid: GridName,
-    data: Data = None,
-    store: Store = DEFAULT_STORE,
-    address: Annotated[
-        str | None,
-        typer.Option("--address", envvar="RAY_ADDRESS", help="Ray cluster to join."),
-    ] = None,
-    seeds: Seeds = None,
-    datasets: Datasets = None,
-    settings: Settings = None,
+    grid: opt.GridName,
+    data: opt.Data = None,
+    store: opt.Store = DEFAULT_STORE,
+    address: opt.Address = None,
+    seeds: opt.Seeds = None,
+    datasets: opt.Datasets = None,
+    settings: opt.Settings = None,
     only: Annotated[
         str | None, typer.Option("--only", help="`failed`: run only what failed or was skipped.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
-    max_concurrent: Annotated[
-        int | None, typer.Option(min=1, help="Most jobs at once; as many as cores by default.")
-    ] = None,
-    memory_limit: Annotated[
-        float | None, typer.Option(min=0.0, help="Most GiB of a device that trials may use.")
-    ] = None,
-    fuse: Annotated[
-        bool, typer.Option(help="Whether seeds of a short trial may share one process.")
-    ] = True,
-    probe: Probing = True,
-    dashboard: Annotated[bool, typer.Option(help="Whether a local Ray has a dashboard.")] = True,
-    verbose: Annotated[int, typer.Option(help="What Tune prints: 0, 1 or 2.", min=0, max=2)] = 1,
-    commit: Annotated[
-        str | None, typer.Option(envvar="GRAPHIDS_COMMIT", help="Commit of the source.")
-    ] = None,
+    dry_run: opt.DryRun = False,
+    max_concurrent: opt.MaxConcurrent = None,
+    memory_limit: opt.MemoryLimit = None,
+    fuse: opt.Fuse = True,
+    probe: opt.Probing = True,
+    dashboard: opt.Dashboard = True,
+    verbose: opt.Verbose = 1,
+    commit: opt.Commit = None,
 ) -> None:
     """Runs what is not committed yet of a grid, then prints its table."""
     _run(
@@ -155,46 +122,75 @@ def run(
 
 
 @app.command()
-def status(grid: GridName, store: Store = DEFAULT_STORE, as_json: AsJson = False) -> None:
+def seeds(
+    grid: opt.GridName,
+    until: opt.Until = "decided",
+    most: opt.Most = 20,
+    metric: opt.Metric = "mcc",
+    subset: opt.Subset = None,
+    margin: opt.Margin = None,
+    data: opt.Data = None,
+    store: opt.Store = DEFAULT_STORE,
+    address: opt.Address = None,
+    datasets: opt.Datasets = None,
+    settings: opt.Settings = None,
+    dry_run: opt.DryRun = False,
+    max_concurrent: opt.MaxConcurrent = None,
+    memory_limit: opt.MemoryLimit = None,
+    fuse: opt.Fuse = True,
+    probe: opt.Probing = True,
+    dashboard: opt.Dashboard = True,
+    verbose: opt.Verbose = 1,
+    commit: opt.Commit = None,
+) -> None:
+    """Adds seeds to rows that are not told apart yet, by a rule that is declared first."""
+    _run(
+        "seeds",
+        grid=grid,
+        until=until,
+        most=most,
+        metric=metric,
+        subset=subset,
+        margin=margin,
+        data=data,
+        store=store,
+        address=address,
+        datasets=datasets,
+        settings=settings,
+        dry_run=dry_run,
+        max_concurrent=max_concurrent,
+        memory_limit=memory_limit,
+        fuse=fuse,
+        probe=probe,
+        dashboard=dashboard,
+        verbose=verbose,
+        commit=commit,
+    )
+
+
+@app.command()
+def status(
+    grid: opt.GridName, store: opt.Store = DEFAULT_STORE, as_json: opt.AsJson = False
+) -> None:
     """Tells how many trials are done, running, pending, failed and skipped; needs no Ray."""
     _run("status", grid=grid, store=store, as_json=as_json)
 
 
 @app.command()
 def table(
-    grid: GridName,
-    store: Store = DEFAULT_STORE,
-    kind: Annotated[
-        str | None,
-        typer.Option(
-            help="ablation (default), metrics, leaderboard, effect_size, expected_max, "
-            "tie_candidates, main_results, test_results, per_attack, kd_transfer, thresholds, "
-            "cost or dataset_summary."
-        ),
-    ] = None,
-    metric: Annotated[str, typer.Option(help="Metric that rows are compared by.")] = "mcc",
-    dataset: Annotated[str | None, typer.Option(help="Only this data set.")] = None,
-    subset: Annotated[
-        str | None, typer.Option(help="Only test subsets whose name begins so: test_01.")
-    ] = None,
-    policy: Annotated[
-        str | None,
-        typer.Option(
-            help="Threshold policies, separated by commas: fixed, max_f1, youden, "
-            "benign_quantile, lead_in_max, lead_in_quantile, centred, or all."
-        ),
-    ] = None,
+    grid: opt.GridName,
+    store: opt.Store = DEFAULT_STORE,
+    kind: opt.Kind = None,
+    metric: opt.Metric = "mcc",
+    dataset: opt.Dataset = None,
+    subset: opt.Subset = None,
+    policy: opt.PolicyNames = None,
     lead_in: Annotated[
         float, typer.Option("--lead-in", help="Seconds of a capture that a policy may read.")
     ] = 5.0,
-    allow_mixed: Annotated[
-        bool, typer.Option("--allow-mixed", help="Show rows that do not compare, and mark them.")
-    ] = False,
-    style: Annotated[
-        str | None,
-        typer.Option("--format", help="md, html, latex, csv, parquet or json, to standard output."),
-    ] = None,
-    as_json: AsJson = False,
+    allow_mixed: opt.AllowMixed = False,
+    style: opt.Style = None,
+    as_json: opt.AsJson = False,
 ) -> None:
     """Prints a table of a grid from what its runs committed; needs no Ray."""
     _run(
@@ -214,20 +210,18 @@ def table(
 
 @app.command()
 def report(
-    grid: GridName,
+    grid: opt.GridName,
     out: Annotated[Path, typer.Option("--out", resolve_path=True, help="Page to write.")],
-    store: Store = DEFAULT_STORE,
+    store: opt.Store = DEFAULT_STORE,
     figures: Annotated[
         Path | None,
         typer.Option(
             "--figures", resolve_path=True, help="Folder for the figures as SVG and PNG files."
         ),
     ] = None,
-    metric: Annotated[str, typer.Option(help="Metric that rows are compared by.")] = "mcc",
-    dataset: Annotated[str | None, typer.Option(help="Only this data set.")] = None,
-    allow_mixed: Annotated[
-        bool, typer.Option("--allow-mixed", help="Show rows that do not compare, and mark them.")
-    ] = False,
+    metric: opt.Metric = "mcc",
+    dataset: opt.Dataset = None,
+    allow_mixed: opt.AllowMixed = False,
 ) -> None:
     """Writes one page on a grid: question, design, tables, figures, doubts; needs no Ray."""
     _run(
@@ -244,10 +238,10 @@ def report(
 
 @app.command()
 def why(
-    grid: GridName,
+    grid: opt.GridName,
     row: Annotated[str, typer.Argument(metavar="ROW", help="A row of its table.")],
-    store: Store = DEFAULT_STORE,
-    as_json: AsJson = False,
+    store: opt.Store = DEFAULT_STORE,
+    as_json: opt.AsJson = False,
 ) -> None:
     """Tells what is behind a row: settings, seeds, captures, versions, fingerprints."""
     _run("why", grid=grid, row=row, store=store, as_json=as_json)
@@ -259,12 +253,9 @@ def query(
         str,
         typer.Argument(metavar="SQL", help="A select over results, scores, plan and trials."),
     ],
-    store: Store = DEFAULT_STORE,
-    style: Annotated[
-        str | None,
-        typer.Option("--format", help="md, html, latex, csv, parquet or json, to standard output."),
-    ] = None,
-    as_json: AsJson = False,
+    store: opt.Store = DEFAULT_STORE,
+    style: opt.Style = None,
+    as_json: opt.AsJson = False,
 ) -> None:
     """Answers a question in SQL from what a store holds; needs no Ray."""
     _run("query", sql=sql, store=store, style="json" if as_json else style)

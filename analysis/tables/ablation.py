@@ -67,7 +67,7 @@ def ablation(study: Study, cells: pl.DataFrame) -> Table:
     """
     asked = study.asked.metric
     summary = summarise(once(cells), asked)
-    compared = holm(compare(cells, asked))
+    compared = holm(compare(cells, asked), study.chances)
     frame = summary.join(
         compared, on=[*PLACE, "variant"], how="left", maintain_order="left"
     ).with_columns(metric=pl.lit(asked))
@@ -82,13 +82,20 @@ def ablation(study: Study, cells: pl.DataFrame) -> Table:
     notes = (
         f"{asked.upper()}: mean ± standard deviation over n seeds; Δ: paired difference to the "
         "baseline with the same last stage, over the seeds of both, with its 95 % interval",
-        "p: sign-flip test, two-sided; Holm: adjusted over the rows of the axis on the subset; "
-        "d_z: Δ in standard deviations of the differences; underpowered: so few pairs cannot reach "
-        f"p ≤ {ALPHA} after Holm, whatever they show; seeds needed: to find the effect that was "
-        "seen with a chance of 80 %",
+        "p: sign-flip test, two-sided; Holm: adjusted over the rows of the axis on the subset"
+        f"{_looks(study)}; d_z: Δ in standard deviations of the differences; underpowered: so few "
+        f"pairs cannot reach p ≤ {ALPHA} after Holm, whatever they show; seeds needed: to find the "
+        "effect that was seen with a chance of 80 %",
         *few_seeds(frame["n_pairs"].drop_nulls()),
     )
     return Table(kind="ablation", frame=frame.select(columns), notes=notes)
+
+
+def _looks(study: Study) -> str:
+    """That a p-value had several chances, where seeds are added by a rule."""
+    if study.chances == 1:
+        return ""
+    return f" and over the {study.chances} looks by which seeds are added"
 
 
 def once(cells: pl.DataFrame) -> pl.DataFrame:
@@ -144,15 +151,16 @@ def compare(cells: pl.DataFrame, metric: str) -> pl.DataFrame:
     return grouped.drop("deltas").hstack(found)
 
 
-def holm(compared: pl.DataFrame) -> pl.DataFrame:
+def holm(compared: pl.DataFrame, chances: int = 1) -> pl.DataFrame:
     """The comparisons with ``p_holm``, ``family`` (its size) and ``seeds_needed``.
 
-    A family are the rows of one axis that are compared with one baseline on one subset.
+    A family are the rows of one axis that are compared with one baseline on one subset, each as
+    often as it is looked at: ``chances`` times.
     """
     family = [*PLACE, "stage", "axis"]
-    size = pl.col("p").count().over(family).alias("family")
+    size = (pl.col("p").count().over(family) * chances).alias("family")
     ranked = compared.with_columns(size).sort(*family, "p", nulls_last=True, maintain_order=True)
-    left = pl.col("family") - pl.int_range(pl.len()).over(family)
+    left = pl.col("family") - chances * pl.int_range(pl.len()).over(family)
     adjusted = (pl.col("p") * left).cum_max().over(family).clip(upper_bound=1.0)
     found = ranked.with_columns(p_holm=adjusted)
     levels = ALPHA / found["family"].cast(pl.Float64).to_numpy().clip(min=1.0)

@@ -23,6 +23,13 @@ OF_META: dict[str, Any] = {
     "latency_p99_ms": pl.Float64,
 }  # fmt: skip
 """The same of what a stage tells."""
+LATENCY = (
+    "latency: processor time of one thread for one window, from its ready graph (of simple "
+    "detectors: from its features) to its score, on the machine of the trial; a fusion with both "
+    "detectors, whose percentiles are added; building the graph is not in it and costs all rows of "
+    "a data set the same"
+)
+"""How the latency of a window was measured."""
 
 
 def cost(study: Study, cells: pl.DataFrame) -> Table:
@@ -31,7 +38,7 @@ def cost(study: Study, cells: pl.DataFrame) -> Table:
     Columns: ``variant``, ``dataset``, ``device``, ``parameters``, ``epochs`` (mean), ``peak_bytes``
     (highest), ``predicted_bytes``, ``reserved_bytes``, ``seconds`` (mean), ``predicted_seconds``,
     ``chain_seconds`` (with everything upstream), ``co_tenants`` (most other trials of the run at
-    once on its host), ``attempts`` (most), ``latency_p50_ms``, ``latency_p99_ms``, ``n``.
+    once on its host), ``attempts`` (most), ``latency_p50_ms`` and ``latency_p99_ms`` (mean), ``n``.
     """
     committed = study.more_manifests(study.plan["fingerprint"].unique(maintain_order=True))
     trials = trial_costs(committed).with_columns(co_tenants=co_tenants(trial_costs(committed)))
@@ -62,12 +69,14 @@ def cost(study: Study, cells: pl.DataFrame) -> Table:
         .sort("dataset", "position", maintain_order=True)
         .select("variant", "dataset", pl.exclude("variant", "dataset", "position"))
     )
-    notes = (
+    notes: tuple[str, ...] = (
         "own trial of each row: mean over n seeds, highest of memory; chain seconds: with every "
         "trial upstream, shared or not; co tenants: most other trials of the same run at once on "
         "the same host: times of rows that ran beside others do not compare with those that did "
         "not",
     )
+    if frame["latency_p50_ms"].count():
+        notes += (LATENCY,)
     return Table(kind="cost", frame=frame, notes=notes)
 
 

@@ -13,6 +13,8 @@ from typing import Any
 import polars as pl
 
 from analysis.tables.mixed import Difference
+from analysis.tables.recomputed import named
+from analysis.tables.seeds import off_rule
 from analysis.tables.study import Study, is_test
 
 COUNTS = ("n_windows", "n_attacks")
@@ -28,7 +30,7 @@ def differences(study: Study, cells: pl.DataFrame) -> tuple[Difference, ...]:
     return (
         *study.differences,
         *_windows(cells, declared=False),
-        *_seeds(study.rows),
+        *_seeds(study),
         *_metrics(study),
         *_batches(study),
     )
@@ -64,9 +66,20 @@ def _windows(cells: pl.DataFrame, *, declared: bool) -> Iterator[Difference]:
         )
 
 
-def _seeds(rows: pl.DataFrame) -> Iterator[Difference]:
-    """Rows that were planned with other seeds than the first row."""
-    planned = rows.group_by("dataset", "variant", maintain_order=True).agg(
+def _seeds(study: Study) -> Iterator[Difference]:
+    """Rows that were planned with other seeds than the first row, or than a declared rule gives."""
+    if study.rule is not None:
+        for dataset, variant, seeds in off_rule(study.rows, study.rule):
+            yield Difference(
+                dataset=dataset,
+                what="seeds",
+                variants=(variant,),
+                text=f"{variant} on {dataset} was planned with seeds {_list(seeds)}, which the "
+                "declared rule that adds seeds has not asked for (it gives the first "
+                f"{_list(list(study.rule.sizes))} of {_list(list(study.rule.seeds))})",
+            )
+        return
+    planned = study.rows.group_by("dataset", "variant", maintain_order=True).agg(
         pl.col("seed").unique().sort()
     )
     for (dataset,), found in planned.group_by("dataset", maintain_order=True):
@@ -83,7 +96,7 @@ def _seeds(rows: pl.DataFrame) -> Iterator[Difference]:
 
 
 def _metrics(study: Study) -> Iterator[Difference]:
-    """Rows whose metrics were computed by another version of them."""
+    """Rows whose metrics are of another version, and cannot be computed again without scores."""
     names = dict(
         study.metrics.filter(is_test())
         .group_by("fingerprint")
@@ -91,12 +104,12 @@ def _metrics(study: Study) -> Iterator[Difference]:
         .iter_rows()
     )
 
-    def version(key: str, manifest: Mapping[str, Any]) -> str:
-        declared = manifest.get("metrics_version")
-        return f"version {declared} ({names[key]})" if declared else names[key]
-
-    versions = {key: version(key, told) for key, told in study.manifests.items() if key in names}
-    yield from _odd(study.rows, versions, "metrics", ["dataset"], "has the metrics {}")
+    versions = {
+        key: f"{named(version)} ({names[key]})"
+        for key, version in study.versions.items()
+        if key in names
+    }
+    yield from _odd(study.rows, versions, "metrics", ["dataset"], "has metrics of {}")
 
 
 def _batches(study: Study) -> Iterator[Difference]:

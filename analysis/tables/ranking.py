@@ -97,7 +97,9 @@ def effect_size(study: Study, cells: pl.DataFrame) -> Table:
     for (a, _), record in zip(pairs, records, strict=True):
         families.setdefault((a["group"], a["stage"], *_place(a).values()), []).append(record)
     for family in families.values():
-        for record, p in zip(family, holm([r["p"] for r in family]), strict=True):
+        given = (r["p"] for r in family)
+        counted = [None if p is None else min(1.0, study.chances * p) for p in given]
+        for record, p in zip(family, holm(counted), strict=True):
             record["p_holm"] = p
     numbers = ("mean_diff", "cohens_d", "d_z", "diff_ci_low", "diff_ci_high", "p", "p_holm")
     schema = {

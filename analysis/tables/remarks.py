@@ -11,6 +11,7 @@ from analysis.many import INTERVAL_PAIRS
 from analysis.tables.decisions import threshold_facts
 from analysis.tables.guard import other_windows
 from analysis.tables.mixed import Difference
+from analysis.tables.seeds import seed_notes
 from analysis.tables.study import AS_RUN, SATURATED, Study
 from graphids.grid.grid import FLOOR
 from graphids.store.ledger import Ledger
@@ -43,6 +44,7 @@ def remarks(
         *other_windows(cells),
         *_twins(cells),
         selection(study.manifests),
+        *seed_notes(study),
         *_decisions(study),
         *_saturated(cells),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -58,7 +58,40 @@ def main(
     if dry_run:
         return 0
     wanted = failed_or_skipped(plan, committed, Ledger(store)) if only else set(plan.trials)
-    options = RunOptions(
+    options = run_options(
+        store=store,
+        address=address,
+        dashboard=dashboard,
+        commit=commit,
+        verbose=verbose,
+        max_concurrent=max_concurrent,
+        memory_limit=memory_limit,
+        fuse=fuse,
+        probe=probe,
+    )
+    with ending_on_sigterm():
+        code = execute_request(plan, wanted, options)
+    table_command.main(grid=plan.grid.name, store=store, style=None, allow_mixed=True)
+    sys.stdout.write(
+        f"Outputs: {store / 'outputs'}\nAgain: graphids table {grid} --store {store} --format md\n"
+    )
+    return code
+
+
+def run_options(
+    *,
+    store: Path,
+    address: str | None,
+    dashboard: bool,
+    commit: str | None,
+    verbose: int,
+    max_concurrent: int | None,
+    memory_limit: float | None,
+    fuse: bool,
+    probe: bool,
+) -> RunOptions:
+    """How to run, as the flags ask for it; ``memory_limit`` is in GiB."""
+    return RunOptions(
         store=store,
         address=address,
         dashboard=dashboard,
@@ -69,16 +102,18 @@ def main(
         together=fuse,
         probe=probe,
     )
-    with ending_on_sigterm():
-        try:
-            code = execute(plan, wanted, options)
-        except InfeasibleError as error:
-            raise RequestError(str(error)) from error
-    table_command.main(grid=plan.grid.name, store=store, style=None, allow_mixed=True)
-    sys.stdout.write(
-        f"Outputs: {store / 'outputs'}\nAgain: graphids table {grid} --store {store} --format md\n"
-    )
-    return code
+
+
+def execute_request(plan: Plan, wanted: Iterable[str], options: RunOptions) -> int:
+    """Runs what is wanted of a plan; returns the exit code.
+
+    Raises:
+        RequestError: the cluster cannot run it.
+    """
+    try:
+        return execute(plan, wanted, options)
+    except InfeasibleError as error:
+        raise RequestError(str(error)) from error
 
 
 def failed_or_skipped(plan: Plan, committed: set[str], ledger: Ledger) -> set[str]:

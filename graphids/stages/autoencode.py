@@ -19,6 +19,7 @@ from graphids.stages.dataset import Prepared
 from graphids.stages.demands import chunk_of, training_demand
 from graphids.stages.detect import TrainedDetector, detector_handoff, require_loss
 from graphids.stages.handoff import Handoff
+from graphids.stages.latency import detector_latency, with_latency
 from graphids.stages.measure import measure_training
 from graphids.stages.prepare import Prepare
 from graphids.stages.protocol import Demand, Measured, Report, Sizes, Stage
@@ -128,7 +129,10 @@ class Autoencode:
         chunk = chunk_of(self.batch, trial.holds)
         detector = TrainedDetector.of(model, fit(model, data, self.fit, report, chunk=chunk))
         model.on_test_setup(data, trial_device())
-        return detector_handoff(trial, detector, model.score, prepared, data, model.calibration())
+        fitted = model.calibration()
+        found = detector_handoff(trial, detector, model.score, prepared, data, fitted)
+        latency = detector_latency({"autoencoder": model}, model.score, prepared.train)
+        return with_latency(found, latency)
 
     def untrained(self, prepared: Prepared) -> FittedDetector:
         """The network with random weights, calibrated to nothing, on the trial's device."""

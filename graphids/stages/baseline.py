@@ -13,6 +13,7 @@ from graphids.grid.trial import Trial
 from graphids.stages.dataset import Prepared
 from graphids.stages.evaluation import Scored, evaluate
 from graphids.stages.handoff import Handoff
+from graphids.stages.latency import time_windows
 from graphids.stages.prepare import TRAIN_FILE, Prepare
 from graphids.stages.protocol import Demand, Report, Sizes, Stage
 from graphids.stages.representation import LEAD_IN, POOLED
@@ -137,8 +138,9 @@ def _handoff(
     report: Report,
 ) -> Handoff:
     """Scores of a fitted detector, tabulated."""
+    train = _table(prepared, data, TRAIN_FILE)
     with torch.no_grad():
-        held_out = _table(prepared, data, TRAIN_FILE).select(prepared.index(Part.CALIBRATION))
+        held_out = train.select(prepared.index(Part.CALIBRATION))
         validation = Scored(
             windows=prepared.part_windows(Part.CALIBRATION), scores=fitted.score(held_out)
         )
@@ -152,7 +154,14 @@ def _handoff(
     result = evaluate(trial.fingerprint, validation, tests, names, fitted.threshold)
     report({"windows": float(sum(len(test.scores) for test in tests.values()))})
     return Handoff(
-        meta={"detector": row, "parameters": fitted.size, **result.facts()},
+        meta={
+            "detector": row,
+            "parameters": fitted.size,
+            **result.facts(),
+            **time_windows(
+                lambda i: train.select(torch.tensor([i])), fitted.score, len(train.graphs)
+            ),
+        },
         metrics=result.metrics,
         scores=result.scores,
     )

@@ -20,6 +20,7 @@ from graphids.stages.dataset import Prepared
 from graphids.stages.demands import chunk_of, training_demand
 from graphids.stages.detect import TrainedDetector, detector_handoff, require_loss
 from graphids.stages.handoff import Handoff
+from graphids.stages.latency import detector_latency, with_latency
 from graphids.stages.measure import measure_training
 from graphids.stages.prepare import Prepare
 from graphids.stages.protocol import TRAIN, Demand, Measured, Report, Sizes, Stage
@@ -161,7 +162,12 @@ class Classify:
         available = len(prepared.index(Part.TRAIN))
         seen = available if index is None else len(index)
         facts = {"training_windows": available, "windows_seen": seen}
-        return detector_handoff(trial, detector, model.predict_scores, prepared, data, facts=facts)
+        found = detector_handoff(trial, detector, model.predict_scores, prepared, data, facts=facts)
+        compiled = self.model.compile_model
+        latency = detector_latency(
+            {"classifier": model}, model.predict_scores, prepared.train, compiled=compiled
+        )
+        return with_latency(found, latency)
 
     def untrained(self, prepared: Prepared) -> GAT:
         """The network with random weights and its plain loss, on the trial's device."""

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from graphids.core.batch import GraphBatch
-from graphids.core.metrics import binary_metrics, per_attack_auroc
 from graphids.core.thresholds import Threshold, max_f1_threshold
 from graphids.data.packed import PackedGraphs
-from graphids.store.results import METRICS_SCHEMA, SCORES_SCHEMA, metric_rows
+from graphids.store.results import SCORES_SCHEMA
+from graphids.store.tabulated import tabulate
 
 VALIDATION = "validation"
 """Split on which thresholds are chosen: the second half of the validation blocks."""
@@ -124,25 +124,13 @@ def evaluate(
             )
     if threshold is None:
         threshold = max_f1_threshold(validation.scores, validation.windows.label)
-    rows: list[dict[str, Any]] = []
-    for name, split in {VALIDATION: validation, **tests}.items():
-        rows += metric_rows(fingerprint, name, _metrics(split, threshold.value))
-        for attack, value in per_attack_auroc(
-            split.scores, split.windows.label, split.windows.attack_type, attack_names
-        ).items():
-            rows += metric_rows(fingerprint, name, {"auroc": value}, attack)
-    frames = [_score_frame(VALIDATION, validation)]
-    frames += [_score_frame(name, split) for name, split in tests.items()]
+    splits = {VALIDATION: validation, **tests}
+    scores = pl.concat([_score_frame(name, split) for name, split in splits.items()])
     return Evaluation(
-        metrics=pl.DataFrame(rows, schema=METRICS_SCHEMA),
-        scores=pl.concat(frames),
+        metrics=tabulate(fingerprint, scores, threshold.value, attack_names, splits),
+        scores=scores,
         threshold=threshold,
     )
-
-
-def _metrics(split: Scored, threshold: float) -> dict[str, float | None]:
-    """Metrics of one split at the given threshold."""
-    return binary_metrics(split.scores, split.windows.label, threshold)
 
 
 def _score_frame(name: str, split: Scored) -> pl.DataFrame:

@@ -25,6 +25,7 @@ from graphids.stages.demands import scoring_demand
 from graphids.stages.detect import load_detector
 from graphids.stages.evaluation import Windows
 from graphids.stages.handoff import Handoff, TensorFile
+from graphids.stages.latency import detector_latency
 from graphids.stages.measure import measure_scoring
 from graphids.stages.prepare import TRAIN_FILE
 from graphids.stages.protocol import Demand, Measured, Report, Sizes, Stage
@@ -138,7 +139,14 @@ class Extract:
             states = _states(models, graphs, budget, index) if len(graphs) else none
             files[name] = _state_file(states, prepared.windows(name))
         report({"windows": float(sum(len(f.tensors["label"]) for f in files.values()))})
-        return Handoff(files=files, meta=_meta(inputs["data"]))
+        processor = torch.device("cpu")
+        latency = detector_latency(
+            models,
+            lambda batch: _features(models, batch, processor),
+            prepared.train,
+            compiled=self.classifier.model.compile_model,
+        )
+        return Handoff(files=files, meta={**_meta(inputs["data"]), **latency})
 
 
 def read_states(handoff: Handoff, name: str) -> tuple[dict[str, Tensor], Windows]:

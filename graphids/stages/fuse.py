@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import ClassVar, ParamSpec, TypeVar
@@ -21,6 +20,7 @@ from graphids.grid.trial import Trial
 from graphids.stages.evaluation import Scored, Windows, evaluate
 from graphids.stages.extract import FUSION_TRAIN, FUSION_VALIDATION, Extract, read_states
 from graphids.stages.handoff import Handoff, TensorFile
+from graphids.stages.latency import P50, added, one_thread, time_windows
 from graphids.stages.protocol import Demand, Report, Sizes, Stage
 from graphids.stages.training import History, seed_everything
 
@@ -93,7 +93,8 @@ class Fuse:
             For each trial what it hands on, or the exception that ended it: one that fails leaves
             the others alone.
         """
-        with _one_thread():
+        # As ``demand`` says; kernels split among threads would round by the number of trials.
+        with one_thread():
             begun = [_attempt(self._begin, *given) for given in zip(trials, inputs, strict=True)]
             going = [task for task in begun if isinstance(task, _Task)]
 
@@ -147,6 +148,7 @@ class Fuse:
                 **result.facts(),
                 "diagnostics": _diagnostics(head, states),
                 "parameters": sum(p.numel() for p in head.parameters()),
+                **_latency(head, states),
             },
             metrics=result.metrics,
             scores=result.scores,
@@ -186,20 +188,6 @@ def _means(metrics: Collection[Mapping[str, float]]) -> dict[str, float]:
     return {name: fmean([v[name] for v in metrics if name in v]) for name in names}
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """One thread for the block, as ``demand`` says.
-
-    Kernels split among threads would round by the number of trials.
-    """
-    former = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(former)
-
-
 def _features(handoff: Handoff, name: str) -> tuple[TensorDict, Windows]:
     """States of one split as the fusion reads them: keys are (model, feature) pairs."""
     states, windows = read_states(handoff, name)
@@ -216,6 +204,15 @@ def _diagnostics(model: FusionModuleBase, handoff: Handoff) -> dict[str, float]:
     features, windows = _features(handoff, FUSION_VALIDATION)
     features["labels"] = windows.label
     return model.diagnostics(features)
+
+
+def _latency(model: FusionModuleBase, handoff: Handoff) -> dict[str, float]:
+    """Latency of a window: both detectors, then the head; nothing where theirs is not known."""
+    if P50 not in handoff.meta:
+        return {}
+    features, _ = _features(handoff, FUSION_VALIDATION)
+    own = time_windows(lambda i: features[i : i + 1], model.predict_scores, len(features))
+    return added(own, handoff.meta)
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from graphids.core.metrics import binary_metrics
+from graphids.core.metrics import METRICS_VERSION, binary_metrics, per_attack_auroc
 from graphids.core.thresholds import max_f1_threshold
 from graphids.grid.grid import FLOOR
 from graphids.store.results import (
@@ -218,7 +218,8 @@ class Store:
             "started": 10.0, "ended": 20.0, "seconds": 10.0, "peak_bytes": 2**20,
             "reserved_bytes": 2**21, "predicted_bytes": None, "predicted_seconds": None,
             "holds": None, "attempts": 1, "host": "h", "worker": 1,
-            "versions": {"graphids": "0.1.0"}, "files": files, **told,
+            "versions": {"graphids": "0.1.0"}, "files": files,
+            "metrics_version": METRICS_VERSION, **told,
         }  # fmt: skip
         (folder / "manifest.json").write_text(json.dumps(manifest))
 
@@ -243,6 +244,9 @@ def _from_scores(key: str, row: Row, scores: pl.DataFrame) -> tuple[list[dict[st
     value = 0.5 if row.name == FLOOR else max_f1_threshold(held["score"], held["label"]).value
     records = []
     for (split,), part in scores.group_by("split", maintain_order=True):
-        found = binary_metrics(part["score"].to_numpy(), part["label"].to_numpy(), value)
-        records += metric_rows(key, str(split), found)
+        given = (part["score"].to_numpy(), part["label"].to_numpy())
+        records += metric_rows(key, str(split), binary_metrics(*given, value))
+        attacks = per_attack_auroc(*given, part["attack_type"].to_numpy(), {1: "dos"})
+        for attack, area in attacks.items():
+            records += metric_rows(key, str(split), {"auroc": area}, attack)
     return records, value

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from command_line import ROOT, call, run
 
+from graphids.core.metrics import METRICS_VERSION
 from graphids.data.logs import read_log
 from graphids.store.files import sha256
 
@@ -89,6 +90,8 @@ def test_an_output_can_be_checked_and_read_without_us(smoke: Path) -> None:
             scores = pl.read_parquet(folder / "scores.parquet")
             assert {"split", "capture", "first_message", "label", "score"} <= set(scores.columns)
             assert manifest["meta"]["threshold_rule"] == "max_f1"
+            assert 0.0 < manifest["meta"]["latency_p50_ms"] <= manifest["meta"]["latency_p99_ms"]
+            assert manifest["metrics_version"] == METRICS_VERSION
 
 
 def test_the_plan_of_a_finished_grid_has_nothing_to_run(smoke: Path) -> None:

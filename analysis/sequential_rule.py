@@ -1,0 +1,154 @@
+"""The rule by which seeds are added: declared in the store before the first, and never changed.
+
+It lies beside the plans of its grid. What a table says of rows with unequal seeds is read from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from analysis.sequential import LEVEL, look_sizes
+from graphids.store.files import read_json, write_json
+from graphids.store.lease import gate
+
+ASKED = ("metric", "subset", "most", "margin", "level")
+"""What a request gives of a rule; the rest follows from it and from the seeds that there were."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """When rows get more seeds, and when they are decided."""
+
+    metric: str
+    """Metric that rows are compared by."""
+    subset: str | None
+    """Beginning of the test subsets whose mean counts; none for all of them."""
+    most: int
+    """Seeds that a row may get."""
+    margin: float | None
+    """Difference that does not matter; none where only a difference decides."""
+    level: float
+    """Chance that any look calls any row of an axis different that is not."""
+    rows: int
+    """Rows that share the level: those of the axis that has most."""
+    looks: tuple[int, ...]
+    """Numbers of seeds at which a row is looked at."""
+    seeds: tuple[int, ...]
+    """Seeds in the order in which rows get them."""
+    given: int
+    """How many of them there were before."""
+
+    @property
+    def share(self) -> float:
+        """Level of one look at one row."""
+        return self.level / (len(self.looks) * self.rows)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Numbers of seeds that a row can have by the rule."""
+        return tuple(sorted({self.given, *self.looks}))
+
+    def sentence(self) -> str:
+        """The rule in words."""
+        where = f"those that begin with {self.subset}" if self.subset else "all of them"
+        margin = (
+            ""
+            if self.margin is None
+            else f", or lies between {-self.margin:g} and {self.margin:g} (no difference that "
+            "matters)"
+        )
+        looks = "1 look" if len(self.looks) == 1 else f"{len(self.looks)} looks"
+        rows = "a row" if self.rows == 1 else f"any of {self.rows} rows of an axis"
+        return (
+            f"mean of {self.metric.upper()} over the test subsets ({where}), each row of each data "
+            f"set against its baseline seed by seed; looks at {_listed(self.looks)} seeds; a row "
+            f"is decided, and gets no more, where its {100.0 * (1.0 - self.share):.5g} % interval "
+            f"(Hartigan's, by the signs of the differences) excludes 0{margin}; so shared among "
+            f"them (Bonferroni), {looks} call {rows} different that is not with a chance of at "
+            f"most {self.level:g}; at most {self.most} seeds"
+        )
+
+
+def make_rule(
+    *,
+    metric: str,
+    subset: str | None,
+    most: int,
+    margin: float | None,
+    seeds: Iterable[int],
+    rows: int,
+    level: float = LEVEL,
+) -> Rule:
+    """A rule for a study that has some seeds already.
+
+    Args:
+        metric: Metric that rows are compared by.
+        subset: Beginning of the test subsets that count.
+        most: Seeds that a row may get.
+        margin: Difference that does not matter.
+        seeds: Seeds that there are; the smallest numbers that are not among them follow.
+        rows: Rows of the axis that has most.
+        level: Chance of an error over all looks and rows.
+
+    Raises:
+        ValueError: ``most`` allows no look, or the margin is not above 0.
+    """
+    if margin is not None and not margin > 0.0:
+        raise ValueError(f"--margin takes a difference above 0 (got {margin})")
+    given = tuple(dict.fromkeys(seeds))
+    looks = look_sizes(len(given), most, rows, level)
+    further = [seed for seed in range(most) if seed not in given]
+    return Rule(
+        metric=metric, subset=subset, most=most, margin=margin, level=level, rows=rows,
+        looks=looks, seeds=(*given, *further)[:most], given=len(given),
+    )  # fmt: skip
+
+
+def read_rule(root: Path, grid: str) -> Rule | None:
+    """The rule that was declared for a grid in a store; none where none was.
+
+    Raises:
+        ValueError: its file is not JSON.
+    """
+    try:
+        told = read_json(_path(root, grid))
+    except FileNotFoundError:
+        return None
+    return Rule(**{**told, "looks": tuple(told["looks"]), "seeds": tuple(told["seeds"])})
+
+
+def declare(root: Path, grid: str, rule: Rule) -> Rule:
+    """Declares a rule, or finds that the same was declared before; returns what holds.
+
+    Raises:
+        ValueError: another rule was declared; names what differs and the way out.
+    """
+    with gate(root):
+        declared = read_rule(root, grid)
+        if declared is None:
+            write_json(_path(root, grid), asdict(rule))
+            return rule
+    found, asked = asdict(declared), asdict(rule)
+    changed = [
+        f"{name} was {found[name]!r}, asked is {asked[name]!r}"
+        for name in ASKED
+        if found[name] != asked[name]
+    ]
+    if changed:
+        raise ValueError(
+            f"seeds of grid {grid!r} are added by a rule that was declared in this store, and a "
+            f"rule that is changed after results were seen promises nothing: {'; '.join(changed)}. "
+            "Ask for the declared rule, or start anew with another --store"
+        )
+    return declared
+
+
+def _path(root: Path, grid: str) -> Path:
+    """Where the rule of a grid lies."""
+    return root / "plans" / grid / "seeds.json"
+
+
+def _listed(numbers: Iterable[int]) -> str:
+    return ", ".join(map(str, numbers))
