@@ -8,10 +8,11 @@ from contextlib import contextmanager
 
 import typer
 
+from graphids.store.disk import is_disk_full
 from graphids.store.lease import StoreHeldError
 from graphids.store.outputs import DamagedOutputError
 
-DAMAGED, BAD_REQUEST, STORE_HELD = 1, 2, 5
+DAMAGED, BAD_REQUEST, DISK_FULL, STORE_HELD = 1, 2, 4, 5
 
 
 class RequestError(Exception):
@@ -38,6 +39,10 @@ def as_exit_codes() -> Iterator[None]:
         _fail(error, BAD_REQUEST)
     except DamagedOutputError as error:
         _fail(error, DAMAGED)
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        _fail(error, DISK_FULL)
 
 
 def _fail(error: Exception, code: int) -> None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
-from typing import Any, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 import pydantic
 
@@ -19,11 +19,13 @@ import grids
 from graphids.commands.errors import RequestError, as_request
 from graphids.data.datasets import open_dataset
 from graphids.grid.edits import edit_stages
-from graphids.grid.grid import Grid
+from graphids.grid.grid import Grid, Variant
 from graphids.grid.settings import field_value
 from graphids.grid.trial import chain
 from graphids.runner.expansion import make_plan
 from graphids.runner.plan import DatasetInfo, Plan
+
+AnyVariant = TypeVar("AnyVariant", bound=Variant)
 
 
 def load_grid(name: str) -> Grid:
@@ -123,28 +125,31 @@ def _load_file(path: Path) -> ModuleType:
 
 
 def _override(grid: Grid, setting: str) -> Grid:
-    """A grid with one setting of one kind of stage replaced in every variant."""
+    """A grid with one setting of one kind of stage replaced in every variant and analysis."""
     path, equals, text = setting.partition("=")
     stage_name, dot, field_path = path.strip().partition(".")
     if not equals or not dot:
         raise RequestError(
             f"--set takes STAGE.FIELD=VALUE, such as classify.model.heads=8 (got {setting!r})"
         )
-    names = sorted({stage.name for variant in grid.variants for stage in chain(variant.stage)})
+    declared = (*grid.variants, *grid.analyses)
+    names = sorted({stage.name for one in declared for stage in chain(one.stage)})
     if stage_name not in names:
         raise RequestError(
             f"grid {grid.name!r} has no stage {stage_name!r}; it has {', '.join(names)}"
         )
-    variants = tuple(
-        replace(
-            v,
-            stage=edit_stages(
-                v.stage, stage_name, field_path, lambda stage: _parse(stage, field_path, text)
-            ),
+
+    def edited(row: AnyVariant) -> AnyVariant:
+        stage = edit_stages(
+            row.stage, stage_name, field_path, lambda stage: _parse(stage, field_path, text)
         )
-        for v in grid.variants
+        return replace(row, stage=stage)
+
+    return replace(
+        grid,
+        variants=tuple(map(edited, grid.variants)),
+        analyses=tuple(map(edited, grid.analyses)),
     )
-    return replace(grid, variants=variants)
 
 
 def _parse(settings: object, path: str, text: str) -> Any:

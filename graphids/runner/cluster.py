@@ -7,10 +7,11 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -70,23 +71,75 @@ def node_device(memory_limit: int | None = None) -> Device:
     Args:
         memory_limit: Most bytes that trials may use of it; none for all that is free.
     """
-    nodes = [n["Resources"] for n in ray.nodes() if n["Alive"] and n["Resources"].get("CPU")]
-    if ray.cluster_resources().get("GPU", 0) >= 1:
-        card = ray.get(ray.remote(read_card).options(num_gpus=1, num_cpus=0).remote())
-        with_card = [node for node in nodes if node.get("GPU")]
-        cores = min(int(node["CPU"] // node["GPU"]) for node in with_card)
-        device = replace(card, cores=max(1, cores))
-    else:
-        device = Device(
-            name="the smallest node",
-            accelerated=False,
-            total_bytes=int(min(node["memory"] for node in nodes)),
-            cores=int(min(node["CPU"] for node in nodes)),
-            process_bytes=PROCESS_BYTES,
-        )
-    if memory_limit is None:
+    nodes = _nodes()
+    device = _smallest_card(nodes) if ray.cluster_resources().get("GPU", 0) >= 1 else None
+    return limited(device or _smallest_node(nodes), memory_limit)
+
+
+def limited(device: Device, memory_limit: int | None) -> Device:
+    """A device of which trials may use so many bytes at most; none for all that is free."""
+    if memory_limit is None or memory_limit >= device.free_bytes:
         return device
-    return replace(device, total_bytes=min(device.total_bytes, memory_limit))
+    return replace(
+        device,
+        total_bytes=memory_limit + device.others_bytes,
+        booked_bytes=None if device.accelerated else device.free_bytes,
+    )
+
+
+def _nodes() -> list[dict[str, Any]]:
+    """Nodes that offer cores to trials."""
+    return [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+
+
+def _smallest_node(nodes: Sequence[Mapping[str, Any]]) -> Device:
+    """What a trial on a processor can count on, wherever it runs."""
+    offered = [node["Resources"] for node in nodes]
+    return Device(
+        name="the smallest node",
+        accelerated=False,
+        total_bytes=int(min(node["memory"] for node in offered)),
+        cores=int(min(node["CPU"] for node in offered)),
+        process_bytes=PROCESS_BYTES,
+    )
+
+
+def _smallest_card(nodes: Sequence[Mapping[str, Any]], patience_s: float = 120.0) -> Device:
+    """What a trial on a GPU can count on, whichever node it runs on.
+
+    Raises:
+        InfeasibleError: No node with a GPU offers a core, or one does not get to read its card.
+    """
+    with_card = [node for node in nodes if node["Resources"].get("GPU")]
+    if not with_card:
+        raise InfeasibleError(
+            "the nodes with a GPU offer no CPU to trials (num_cpus=0); start them with --num-cpus"
+        )
+    reads = [
+        ray.remote(read_card)
+        .options(num_gpus=1, num_cpus=0, scheduling_strategy=_on(node))
+        .remote()
+        for node in with_card
+    ]
+    ready, late = ray.wait(reads, num_returns=len(reads), timeout=patience_s)
+    if late:
+        names = [
+            node["NodeManagerHostname"]
+            for node, read in zip(with_card, reads, strict=True)
+            if read in late
+        ]
+        raise InfeasibleError(
+            f"no GPU of {', '.join(names)} was free for {patience_s:.0f} s to be measured: other "
+            "jobs of the cluster hold them; wait for these or give --address of another cluster"
+        )
+    cores = min(int(node["Resources"]["CPU"] // node["Resources"]["GPU"]) for node in with_card)
+    smallest = min(ray.get(ready), key=lambda card: card.free_bytes)
+    return replace(smallest, cores=max(1, cores))
+
+
+def _on(node: Mapping[str, Any]) -> NodeAffinitySchedulingStrategy:
+    """Places a task on a node and nowhere else."""
+    return NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
 
 
 def check_store_is_shared(root: Path) -> None:
@@ -95,7 +148,7 @@ def check_store_is_shared(root: Path) -> None:
     Raises:
         InfeasibleError: names the nodes that do not see it.
     """
-    nodes = [n for n in ray.nodes() if n["Alive"] and n["Resources"].get("CPU")]
+    nodes = _nodes()
     if len(nodes) < 2 and {n["NodeID"] for n in nodes} == {ray.get_runtime_context().get_node_id()}:
         return
     token = uuid.uuid4().hex
@@ -107,10 +160,7 @@ def check_store_is_shared(root: Path) -> None:
             for node in nodes
             if ray.get(
                 ray.remote(_read)
-                .options(
-                    num_cpus=0,
-                    scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False),
-                )
+                .options(num_cpus=0, scheduling_strategy=_on(node))
                 .remote(str(probe))
             )
             != token

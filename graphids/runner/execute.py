@@ -26,6 +26,7 @@ from graphids.runner.progress import Progress
 from graphids.runner.reservation import Reservations
 from graphids.runner.search import Knowledge, ReadyTrials
 from graphids.runner.trainable import RunContext, run_job
+from graphids.store.disk import is_disk_full
 from graphids.store.files import write_atomic
 from graphids.store.lease import Lease
 from graphids.store.ledger import Ledger
@@ -89,7 +90,8 @@ def execute(plan: Plan, wanted: Iterable[str], options: RunOptions) -> int:
         ledger.append(run, "run_started", grid=plan.grid.name, trials=len(search.waiting))
         if search.waiting:
             _tune(plan, search, lease, options)
-        ledger.append(run, "run_ended", done=len(search.done), failed=len(search.failed))
+        counts = {"done": len(search.done), "failed": len(search.failed)}
+        _tell(ledger, search, run, "run_ended", **counts)
     return _exit_code(search)
 
 
@@ -155,17 +157,27 @@ def _tune(plan: Plan, search: ReadyTrials, lease: Lease, options: RunOptions) ->
                 ),
             )
             _fit(tuner)
-        _note_handoffs(keepers, ledger, lease.run)
+        _tell(ledger, search, lease.run, "handoffs", reads=_handoffs(keepers))
 
 
-def _note_handoffs(keepers: list[Any], ledger: Ledger, run: str) -> None:
-    """Keeps how often each output was read from disk; a keeper that is gone tells nothing."""
+def _tell(ledger: Ledger, search: ReadyTrials, run: str, event: str, **details: Any) -> None:
+    """Notes an event at the end of a run; where the disk is full, that is how the run ended."""
+    try:
+        ledger.append(run, event, **details)
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        search.stop("disk")
+
+
+def _handoffs(keepers: list[Any]) -> dict[str, int]:
+    """How often each output was read from disk; a keeper that is gone tells nothing."""
     reads: dict[str, int] = {}
     for keeper in keepers:
         with suppress(RayError):
             for key, count in ray.get(keeper.counts.remote()).items():
                 reads[key[:12]] = max(count, reads.get(key[:12], 0))
-    ledger.append(run, "handoffs", reads=reads)
+    return reads
 
 
 def _fit(tuner: tune.Tuner) -> None:

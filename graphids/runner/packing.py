@@ -23,7 +23,7 @@ MOST_RETRIES = 2
 USEFUL_GAIN = 0.05
 """One more trial on a device is worth it where all of them together gain at least this share."""
 MOST_TENANTS = 16
-"""Most trials on one device."""
+"""Most trials on one GPU, each with a context of its own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +40,9 @@ class Device:
     """What other programs hold of it."""
     cores: int
     """Cores that trials on it may use."""
+    booked_bytes: int | None = None
+    """Memory that Ray books for trials on a node without a GPU; none is all that is free. It is
+    more where a limit leaves some of it to others."""
     process_bytes: int
     """What a trial's process takes before its first tensor: libraries, or the device's context."""
     context_bytes: int = 0
@@ -115,7 +118,9 @@ def share(
         )
     if attempt >= MOST_RETRIES or needed > device.free_bytes:
         return Share(tenants=1, reserved_bytes=device.free_bytes, binding="alone")
-    bounds = {"memory": device.free_bytes // needed, "cores": device.cores, "cap": MOST_TENANTS}
+    bounds = {"memory": device.free_bytes // needed, "cores": device.cores}
+    if device.accelerated:
+        bounds["cap"] = MOST_TENANTS
     if throughput:
         bounds["throughput"] = useful_tenants(throughput)
     binding = min(bounds, key=lambda name: bounds[name])
@@ -227,7 +232,9 @@ def bundle(found: Share, device: Device, cpus: float) -> dict[str, float]:
         return {"CPU": cpus, "GPU": found.fraction}
     # A trial that is to be alone takes every core: its neighbours would take the memory.
     alone = found.binding == "alone"
-    return {"CPU": float(device.cores) if alone else cpus, "memory": float(found.reserved_bytes)}
+    booked = device.free_bytes if device.booked_bytes is None else device.booked_bytes
+    memory = found.reserved_bytes * booked // max(1, device.free_bytes)
+    return {"CPU": float(device.cores) if alone else cpus, "memory": float(memory)}
 
 
 def lower_power_of_two(count: int) -> int:

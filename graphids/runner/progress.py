@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -12,6 +11,7 @@ from typing import Any
 from ray import tune
 
 from graphids.runner.search import ReadyTrials
+from graphids.store.disk import is_disk_full
 from graphids.store.lease import LeaseLostError, check_fencing
 from graphids.store.ledger import Ledger
 
@@ -113,7 +113,7 @@ class Progress(tune.Callback):
         except LeaseLostError:
             self.search.stop("lease")
         except OSError as error:
-            if error.errno != errno.ENOSPC:
+            if not is_disk_full(error):
                 raise
             self.search.stop("disk")
 

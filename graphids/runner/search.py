@@ -17,6 +17,8 @@ from graphids.runner.packing import MOST_RETRIES
 from graphids.runner.plan import Plan
 from graphids.stages.protocol import Together
 
+MOST_TOGETHER = 16
+"""Most trials of one process: what it has not committed yet is lost with it."""
 OUT_OF_MEMORY = ("oom", "died")
 """Kinds of failure after which a trial runs again with more memory: a process that was killed
 could not tell why, and memory is the common reason."""
@@ -105,6 +107,7 @@ class ReadyTrials(Searcher):
         self._fates: dict[str, Fate] = {}
         self._probed: set[str] = set()
         self._pending: dict[str, Any] = {}
+        self._freed = False
         self._readers = plan.dependents()
         order = plan.priorities()
         self.waiting = sorted(_closure(plan, wanted) - self.done, key=lambda key: -order[key])
@@ -137,21 +140,25 @@ class ReadyTrials(Searcher):
     def _next(self) -> Job | None:
         """What can run now; a group that is not whole yet only where nothing else can."""
         incomplete: Job | None = None
+        seen: set[str] = set()
+        probing = {job.probe for job in self.running.values()}
         for key in self.waiting:
-            if not self._ready(key):
+            if key in seen or not self._ready(key):
                 continue
             shape = self.knowledge.unmeasured(key)
             if shape is None:
                 group = self._group(key)
                 ready = tuple(other for other in group if self._ready(other))
-                job = Job(keys=ready, label=self._label(ready), attempt=self.attempts.get(key, 0))
-                if len(ready) == len(group):
+                keys = ready[:MOST_TOGETHER]
+                job = Job(keys=keys, label=self._label(keys), attempt=self.attempts.get(key, 0))
+                if len(ready) >= min(len(group), MOST_TOGETHER):
                     return job
                 incomplete = incomplete or job
+                seen.update(group)
             elif shape not in self._probed:
                 label = f"probe {self.plan.trials[key].label}"
                 return Job(keys=(key,), label=label, probe=shape)
-            elif shape not in {job.probe for job in self.running.values()}:
+            elif shape not in probing:
                 # It was probed in vain: the trial runs on an estimate.
                 attempt = self.attempts.get(key, 0)
                 return Job(keys=(key,), label=self.plan.trials[key].label, attempt=attempt)
@@ -171,9 +178,12 @@ class ReadyTrials(Searcher):
     def _in_the_way(self, config: Mapping[str, Any]) -> bool:
         """Whether a job that only keeps a worker could take what one waits for that works.
 
-        Jobs that reserve alike are no more than there is room for.
+        Until the first job has ended every worker is yet to come, and one like another.
         """
-        return any(bundle != config.get("bundle") for bundle in self._pending.values())
+        return any(
+            bundle != config.get("bundle") or (self._freed and self.running[job].awaits is None)
+            for job, bundle in self._pending.items()
+        )
 
     def _ready(self, key: str) -> bool:
         """Whether a trial's inputs are all committed."""
@@ -221,6 +231,7 @@ class ReadyTrials(Searcher):
         fate = self.fate(trial_id) if error else Fate()
         job = self.running.pop(trial_id)
         self.begin(trial_id)
+        self._freed = True
         if job.probe:
             return
         for key in fate.again:

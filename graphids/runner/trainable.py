@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import platform
 import time
@@ -26,13 +25,14 @@ from graphids.runner.handoffs import fetch
 from graphids.runner.measuring import measure, quiet_libraries
 from graphids.stages.handoff import Handoff, write_handoff
 from graphids.stages.protocol import Report, Stage, Together
+from graphids.store.disk import is_disk_full
 from graphids.store.lease import LeaseLostError, check_fencing
 from graphids.store.ledger import Ledger
 from graphids.store.measurements import Measurements
 from graphids.store.outputs import OutputStore
 
 PACKAGES = ("graphids", "ray", "torch", "torch-geometric", "lightning", "polars", "numpy")
-KEEP_S, KEEP_STEP_S = 30.0, 0.02
+KEEP_S, KEEP_STEP_S = 30.0, 0.05
 """How long a worker is kept by one job at most, and how often it looks whether it is needed."""
 
 
@@ -255,14 +255,3 @@ def failure_kind(error: BaseException) -> str:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return "oom"
     return "bug"
-
-
-def is_disk_full(error: BaseException | None) -> bool:
-    """Whether a full disk is behind an error; some writers tell it in words alone."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            return True
-        if "No space left on device" in str(error) or "os error 28" in str(error):
-            return True
-        error = error.__cause__ or error.__context__
-    return False

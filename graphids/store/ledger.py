@@ -7,6 +7,7 @@ what failed. A last line that a crash cut off is ignored.
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,18 +32,18 @@ class Ledger:
         line = json.dumps({"time": time.time(), "run": run, "event": event, **details})
         path = self._events(run)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a") as file:
-            file.write(line + "\n")
+        with path.open("a+b") as file:
+            # A line that a full disk tore must not swallow this one.
+            if file.seek(0, os.SEEK_END):
+                file.seek(-1, os.SEEK_END)
+                line = line if file.read(1) == b"\n" else "\n" + line
+            file.write(f"{line}\n".encode())
 
     def events(self, run: str | None = None) -> Iterator[dict[str, Any]]:
         """Events of one run, or of all runs in the order of their start."""
         pattern = f"{run}.jsonl" if run else "*.jsonl"
         for path in sorted((self.root / "ledger").glob(pattern)):
-            for line in path.read_text().splitlines():
-                try:
-                    yield json.loads(line)
-                except ValueError:
-                    continue
+            yield from _whole(path.read_bytes())
 
     def size(self, run: str) -> int:
         """Bytes of what a run has told so far."""
@@ -53,12 +54,13 @@ class Ledger:
 
     def ended_since(self, run: str, size: int) -> bool:
         """Whether a trial or a probe of a run has ended since it had told so many bytes."""
-        if self.size(run) == size:
+        # Opened each time: a network file system may tell an old size for a minute.
+        try:
+            with self._events(run).open("rb") as file:
+                file.seek(size)
+                return any(event["event"] in ENDED for event in _whole(file.read()))
+        except FileNotFoundError:
             return False
-        with self._events(run).open("rb") as file:
-            file.seek(size)
-            # The last line may not be whole yet.
-            return any(json.loads(line)["event"] in ENDED for line in file.read().split(b"\n")[:-1])
 
     def fail(self, fingerprint: str, failure: dict[str, Any]) -> None:
         """Keeps why a trial failed, until it is run again."""
@@ -88,3 +90,12 @@ class Ledger:
     def _failure(self, fingerprint: str) -> Path:
         """File of one trial's failure."""
         return self.root / "failures" / f"{fingerprint[:12]}.json"
+
+
+def _whole(told: bytes) -> Iterator[dict[str, Any]]:
+    """Events of lines that are whole: a crash or a full disk may have cut one off."""
+    for line in told.splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            continue

@@ -64,7 +64,8 @@ PLAN_SCHEMA: dict[str, Any] = {
 }
 """One row a (variant, dataset, seed, trial of its chain).
 
-The tabulated trial has the role ``row``, or ``reference`` where nothing is compared with it.
+The tabulated trial has the role ``row``, or ``reference`` where nothing is compared with it. A look
+at what rows have trained is the one trial of its chain here, with the role ``analysis``.
 """
 
 

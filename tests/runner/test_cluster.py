@@ -9,11 +9,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import ray
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
+from ray.cluster_utils import Cluster
+
+from graphids.runner import cluster as clusters
+from graphids.runner.packing import GIB, Device
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -116,3 +122,35 @@ def test_without_the_token_the_head_refuses(head: tuple[str, dict[str, str]]) ->
         env=stranger, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert listed.returncode != 0
+
+
+@pytest.mark.cluster
+def test_shares_are_those_of_the_smallest_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever node a trial is given to; a card that others hold ends the wait with a message."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    small = Device(name="small", accelerated=True, total_bytes=16 * GIB, cores=1, process_bytes=1)
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "num_gpus": 0})
+    try:
+        for total in (80, 16, 40):
+            nodes.add_node(num_cpus=4, num_gpus=2, resources={f"of_{total}": 1})
+        ray.init(address=nodes.address, log_to_driver=False)
+
+        def read_card() -> Device:
+            (mine,) = [
+                n for n in ray.nodes() if n["NodeID"] == ray.get_runtime_context().get_node_id()
+            ]
+            (total,) = [int(name[3:]) for name in mine["Resources"] if name.startswith("of_")]
+            return replace(small, name=f"of {total}", total_bytes=total * GIB)
+
+        monkeypatch.setattr(clusters, "read_card", read_card)
+        found = clusters.node_device()
+        assert (found.name, found.total_bytes, found.cores) == ("of 16", 16 * GIB, 2)
+        asleep = ray.remote(lambda: time.sleep(60)).options(num_gpus=2, resources={"of_40": 1})
+        held = asleep.remote()
+        time.sleep(1)
+        with pytest.raises(clusters.InfeasibleError, match=r"no GPU of .* was free for 2 s"):
+            clusters._smallest_card(clusters._nodes(), patience_s=2.0)
+        ray.cancel(held, force=True)
+    finally:
+        ray.shutdown()
+        nodes.shutdown()

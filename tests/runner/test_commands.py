@@ -80,7 +80,7 @@ def test_a_subset_without_attacks_has_nulls_and_counts(smoke: Path) -> None:
 
 def test_an_output_can_be_checked_and_read_without_us(smoke: Path) -> None:
     folders = sorted((smoke / "outputs").iterdir())
-    assert len(folders) == 27
+    assert len(folders) == 33
     for folder in folders:
         manifest = json.loads((folder / "manifest.json").read_text())
         assert folder.name.endswith(manifest["fingerprint"][:12])
@@ -97,8 +97,8 @@ def test_an_output_can_be_checked_and_read_without_us(smoke: Path) -> None:
 def test_the_plan_of_a_finished_grid_has_nothing_to_run(smoke: Path) -> None:
     plan = json.loads(call("plan", "smoke", "--store", smoke, "--json").stdout)
     assert set(plan) >= PLAN_FIELDS
-    assert (plan["rows"], plan["trials"], plan["unique_trials"]) == (10, 76, 27)
-    assert (plan["committed"], plan["to_run"]) == (27, 0)
+    assert (plan["rows"], plan["trials"], plan["unique_trials"]) == (10, 82, 33)
+    assert (plan["committed"], plan["to_run"]) == (33, 0)
     assert all(set(entry) >= DETAIL_FIELDS for entry in plan["detail"])
     assert plan["outlook"]["hours"] == 0.0
     for entry in plan["detail"]:
@@ -121,11 +121,12 @@ def test_a_finished_trial_tells_what_was_predicted_reserved_and_measured(smoke: 
 
 def test_a_grid_grows_by_what_is_new_alone(smoke: Path) -> None:
     plan = json.loads(call("plan", "smoke", "--seeds", "0-2", "--store", smoke, "--json").stdout)
-    assert (plan["committed"], plan["to_run"]) == (27, 9)
+    assert (plan["committed"], plan["to_run"]) == (33, 9)
     heads = ("--set", "classify.model.heads=8", "--no-probe")
     changed = call("plan", "smoke", *heads, "--store", smoke, "--json")
-    # Autoencoders, simple detectors and prepared data do not depend on the classifier's heads.
-    assert json.loads(changed.stdout)["committed"] == 3 + 14
+    # Autoencoders with their analyses, simple detectors and prepared data do not depend on the
+    # classifier's heads.
+    assert json.loads(changed.stdout)["committed"] == 3 + 14 + 2
 
 
 def test_formats_come_to_standard_output(smoke: Path) -> None:

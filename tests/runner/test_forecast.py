@@ -95,7 +95,7 @@ def test_a_plan_is_measured_once_and_without_any_output(tmp_path: Path) -> None:
     assert json.loads(json.dumps(outlook(from_scratch, expected, (), NODE).to_dict()))["slots"] == 2
 
 
-@given(seconds=st.lists(st.floats(0.1, 100.0), min_size=27, max_size=27), slots=st.integers(1, 4))
+@given(seconds=st.lists(st.floats(0.1, 100.0), min_size=33, max_size=33), slots=st.integers(1, 4))
 def test_a_schedule_is_no_shorter_than_its_bounds(
     plan: Plan, seconds: list[float], slots: int
 ) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graphids.core.memory_model import BatchShape
+from graphids.runner.cluster import limited
 from graphids.runner.packing import (
     GIB,
     MOST_TENANTS,
@@ -188,6 +189,36 @@ def test_allocators_and_contexts_of_a_full_card_stay_within_what_is_free(
     found = share(min(reserved, device.most_tensor_bytes), device)
     held = device.allocation(found.reserved_bytes) + context
     assert found.tenants * held <= device.free_bytes
+
+
+@pytest.mark.parametrize("limit", [2 * GIB, 5 * GIB, 500 * GIB, None])
+@pytest.mark.parametrize("tensor", [64 * MIB, 900 * MIB])
+def test_no_more_trials_fit_a_node_than_its_limit_allows(limit: int | None, tensor: int) -> None:
+    """Ray books the whole of a node's memory, whatever trials may use of it."""
+    node = Device(
+        name="a node", accelerated=False, total_bytes=44 * GIB, cores=16, process_bytes=GIB // 2
+    )
+    found = in_few_shapes(share(tensor, limited(node, limit)), limited(node, limit))
+    asked = bundle(found, limited(node, limit), 1.0)
+    room = min(node.total_bytes // asked["memory"], node.cores // asked["CPU"])
+    assert room == found.tenants
+    assert room * limited(node, limit).reservation(tensor) <= min(
+        limit or node.total_bytes, 44 * GIB
+    )
+
+
+def test_a_limit_on_a_shared_card_is_for_trials_alone() -> None:
+    shared = limited(card(80 * GIB, others_bytes=10 * GIB), 8 * GIB)
+    assert shared.free_bytes == 8 * GIB
+    assert limited(card(80 * GIB, others_bytes=75 * GIB), 8 * GIB).free_bytes == 5 * GIB
+
+
+def test_every_core_of_a_node_is_used_and_contexts_on_a_card_are_bounded() -> None:
+    node = Device(
+        name="a node", accelerated=False, total_bytes=256 * GIB, cores=64, process_bytes=GIB // 2
+    )
+    assert in_few_shapes(share(64 * MIB, node), node).tenants == 64
+    assert share(64 * MIB, card(256 * GIB, cores=64)).tenants == MOST_TENANTS
 
 
 def test_a_refusal_names_each_trial_and_the_way_out() -> None:

@@ -24,12 +24,12 @@ def test_shared_stages_stand_once() -> None:
     stages = [trial.stage.name for trial in plan.trials.values()]
     assert sum(not row.reference for row in plan.rows) == 5 * 2
     # prepare once; per seed: two classifiers, one autoencoder, one extraction, two fusions; of the
-    # simple detectors eight that all seeds share, and three with a seed.
+    # simple detectors eight that all seeds share, and three with a seed; analyses of one seed.
     assert {name: stages.count(name) for name in set(stages)} == {
         "prepare": 1, "classify": 4, "autoencode": 2, "extract": 2, "fuse": 4,
-        "baseline": 8 + 2 * 3,
+        "baseline": 8 + 2 * 3, "embeddings": 2, "similarity": 1, "attention": 1, "landscape": 2,
     }  # fmt: skip
-    assert plan.total_trials == 2 * (2 + 2 + 2 + 5 + 5 + 11 * 2)
+    assert plan.total_trials == 2 * (2 + 2 + 2 + 5 + 5 + 11 * 2) + 6
 
 
 def test_inputs_come_before_their_readers() -> None:
@@ -90,6 +90,8 @@ def test_the_frame_has_each_row_with_its_chain() -> None:
     plan = smoke()
     frame = plan.frame("run")
     assert frame.height == plan.total_trials
-    assert frame.filter(pl.col("role") != "upstream").height == len(plan.rows)
+    tabulated = frame.filter(pl.col("role").is_in(["row", "reference"]))
+    assert tabulated.height == len(plan.rows)
+    assert frame.filter(role="analysis").height == len(plan.analyses)
     assert frame.filter(role="row")["variant"].unique().len() == 5
     assert set(frame["fingerprint"]) == set(plan.trials)

@@ -175,7 +175,7 @@ def wait_for(condition: Any, seconds: float = 90.0) -> None:
         (("plan", "smok"), "did you mean 'smoke'"),
         (("plan", "smoke", "--set", "classify.model.cnov=gat"), "did you mean 'conv'"),
         (("plan", "smoke", "--set", "classify.fit.max_epochs=many"), "valid integer"),
-        (("plan", "smoke", "--set", "clasify.loss=ce"), "it has autoencode"),
+        (("plan", "smoke", "--set", "clasify.loss=ce"), "it has attention, autoencode"),
         (("plan", "smoke", "--seeds", "a-b"), "--seeds takes"),
         (("plan", "smoke", "--datasets", "nowhere"), "nowhere"),
         (("plan", "first", "--datasets", "hcrl_sa"), "--data"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -10,7 +11,8 @@ from ray.tune.search import Searcher
 
 from graphids.runner.expansion import make_plan
 from graphids.runner.plan import DatasetInfo, Plan
-from graphids.runner.search import MOST_RETRIES, Job, Knowledge, ReadyTrials
+from graphids.runner.search import MOST_RETRIES, MOST_TOGETHER, Job, Knowledge, ReadyTrials
+from graphids.stages.protocol import Together
 from grids.smoke import GRID
 
 
@@ -151,6 +153,59 @@ def test_a_kept_worker_takes_no_room_that_a_job_waits_for(plan: Plan) -> None:
     kept = search.suggest("b")
     assert isinstance(kept, dict)
     assert kept["awaits"] is not None
+
+
+def test_no_worker_is_kept_from_a_job_that_waits_for_one(plan: Plan) -> None:
+    """There may be more cores than room: then kept workers would hold what others wait for."""
+    prepared = {key for key, trial in plan.trials.items() if trial.stage.name == "prepare"}
+    search, names = ReadyTrials(plan, prepared, plan.trials), count()
+
+    def ask_until_nothing_works() -> object:
+        while isinstance(found := search.suggest(f"t{next(names)}"), dict):
+            if found["awaits"] is not None:
+                break
+        return found
+
+    assert isinstance(ask_until_nothing_works(), dict), "workers are warmed at the start"
+    search.begin("t0")
+    search.on_trial_complete("t0")
+    assert ask_until_nothing_works() is None
+
+
+@pytest.mark.parametrize("seeds", [5, MOST_TOGETHER, 2 * MOST_TOGETHER + 3])
+def test_seeds_share_a_process_in_groups_of_bounded_size(seeds: int) -> None:
+    grid = replace(GRID, seeds=tuple(range(seeds)))
+    plan = make_plan(grid, [DatasetInfo(name="sim_small", digest="d" * 64)], None)
+    fused = {key for key, trial in plan.trials.items() if isinstance(trial.stage, Together)}
+    search = ReadyTrials(plan, set(plan.trials) - fused, fused)
+    sizes: list[int] = []
+    while isinstance(found := search.suggest(f"t{len(sizes)}"), dict):
+        sizes.append(len(found["fingerprints"]))
+        search.on_trial_complete(f"t{len(sizes) - 1}")
+    assert sum(sizes) == len(fused)
+    assert max(sizes) == min(seeds, MOST_TOGETHER)
+    assert search.done == set(plan.trials)
+
+
+def test_a_group_that_is_not_whole_is_looked_at_once_a_suggestion(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    grid = replace(GRID, seeds=tuple(range(12)))
+    plan = make_plan(grid, [DatasetInfo(name="sim_small", digest="d" * 64)], None)
+    fused = [key for key, trial in plan.trials.items() if isinstance(trial.stage, Together)]
+    last = [key for key in plan.trials if plan.trials[key].seed == 11]
+    search = ReadyTrials(plan, set(plan.trials) - set(fused) - set(last), plan.trials)
+    looked: list[str] = []
+    group = ReadyTrials._group
+    monkeypatch.setattr(
+        ReadyTrials, "_group", lambda self, key: looked.append(key) or group(self, key)
+    )
+    for name in count():
+        looked.clear()
+        found = search.suggest(f"t{name}")
+        assert len({plan.trials[key].stage for key in looked}) == len(looked)
+        if not isinstance(found, dict) or found["awaits"] is not None:
+            break
 
 
 def test_each_shape_is_probed_once_before_its_trials(plan: Plan) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import polars as pl
 import pytest
 import torch
 
+from graphids.runner import execute as execution
 from graphids.runner.expansion import make_plan
 from graphids.runner.plan import DatasetInfo
 from graphids.runner.progress import Progress, clock
@@ -40,6 +42,7 @@ def chained(cause: BaseException) -> BaseException:
         (OSError(errno.ENOSPC, "No space left on device"), "disk"),
         (chained(OSError(errno.ENOSPC, "No space left on device")), "disk"),
         (pl.exceptions.ComputeError("No space left on device (os error 28)"), "disk"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "disk"),
         (OSError(errno.EACCES, "Permission denied"), "bug"),
         (LeaseLostError("taken"), "lease"),
     ],
@@ -112,6 +115,23 @@ def test_a_full_disk_stops_the_run(search: ReadyTrials, tmp_path: Path) -> None:
         Ledger(tmp_path).fail(trial.config["fingerprints"][0], failure)
         progress(search, tmp_path, lease.fencing).on_trial_error(0, [], trial)
     assert search.stopped == "disk"
+
+
+def test_a_disk_that_stays_full_is_how_the_run_ends(
+    search: ReadyTrials, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end of a run is told as well, and there is no room for it."""
+    append = Ledger.append
+
+    def no_room_at_the_end(self: Ledger, run: str, event: str, **details: Any) -> None:
+        if event == "run_ended":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        append(self, run, event, **details)
+
+    monkeypatch.setattr(Ledger, "append", no_room_at_the_end)
+    monkeypatch.setattr(execution, "_tune", lambda plan, search, *rest: search.stop("disk"))
+    plan = search.plan
+    assert execution.execute(plan, plan.trials, execution.RunOptions(store=tmp_path)) == 4
 
 
 def test_a_started_trial_forgets_its_former_failure(search: ReadyTrials, tmp_path: Path) -> None:
