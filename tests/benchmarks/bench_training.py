@@ -156,5 +156,6 @@ def test_training_epoch(graphs: PackedGraphs, scale: str) -> None:
         larger_is_better=False,
         cold=(ours.cold, theirs.cold),
         why=f"one thread; {len(graphs):,} graphs of simulated traffic, up to {BUDGET.nodes:,} "
-        "nodes a step; the LSTM over the layers is most of what is left, and it is arithmetic",
+        "nodes a step; the LSTM over the layers is most of what is left, and its products are the "
+        "same for both",
     )
