@@ -50,19 +50,16 @@ def attention_figures(results: Results) -> Iterator[Figure]:
 
 
 def _figures(results: Results, dataset: str, found: Sequence[Analysed]) -> Iterator[Figure]:
-    """A figure a classifier, of the same two windows in all of them where all have these."""
+    """A figure a classifier, of the first one's windows where it has these, else of its own."""
     chosen = found[:AT_MOST]
     left = shown_of(len(chosen), len(found), "classifiers")
-    first = _pair(windows(chosen[0]), ())
-    why = "the first: none of those drawn is an attack"
-    if first[0].attack is not None:
-        why = (
-            f"the attack window with the highest score of {heading(chosen[0], 'classifier', found)}"
-            f", from {subset_name(first[0].split)}, and the benign one that was drawn with it"
-        )
+    first = [window.place for window in _pair(windows(chosen[0]), ())]
     for position, one in enumerate(chosen):
         row = heading(one, "classifier", found)
-        pair = _pair(windows(one), [window.place for window in first])
+        pair = _pair(windows(one), first)
+        shared = [window.place for window in pair] == first
+        whose = heading(chosen[0], "classifier", found) if shared else row
+        same = ", as in the first figure" if shared and position else ""
         frame = attention_frame(one, pair)
         yield Figure(
             name=f"{results.name('attention', dataset)}-{position}",
@@ -71,7 +68,8 @@ def _figures(results: Results, dataset: str, found: Sequence[Analysed]) -> Itera
             "before one of its own (column), in the first convolution, mean over "
             f"{one.tensors['weights'].shape[2]} heads: a row adds up to 1, and pale is an edge "
             "that counts for little. Nodes are CAN ids, hexadecimal; the diagonal is a node's own "
-            f"loop. Shown of {len(windows(one))} windows, drawn with seed {one.seed}: {why}.{left}",
+            f"loop. Shown of {len(windows(one))} windows, drawn with seed {one.seed}"
+            f"{same}: {_why(pair, whose)}.{left}",
             chart=attention(frame),
             alt=_alt(row, frame),
         )
@@ -95,9 +93,10 @@ def windows(one: Analysed) -> list[Window]:
 
 
 def _pair(all_windows: Sequence[Window], wanted: Sequence[tuple[str, int, int]]) -> list[Window]:
-    """The attack window with the highest score and the benign one after it, or those wanted."""
-    same = [window for window in all_windows if window.place in wanted]
-    if same:
+    """Those wanted where all are there, else the surest attack and a benign one after it."""
+    known = {window.place: window for window in all_windows}
+    same = [known[place] for place in wanted if place in known]
+    if same and len(same) == len(wanted):
         return same
     attacks = [window for window in all_windows if window.attack is not None]
     if not attacks:
@@ -105,6 +104,15 @@ def _pair(all_windows: Sequence[Window], wanted: Sequence[tuple[str, int, int]])
     surest = max(attacks, key=lambda window: window.score)
     after = all_windows[surest.at + 1 : surest.at + 2]
     return [surest, *(window for window in after if window.attack is None)]
+
+
+def _why(pair: Sequence[Window], whose: str) -> str:
+    """Why these windows are shown: by whose scores they were chosen, among whose windows."""
+    first, *beside = pair
+    if first.attack is None:
+        return f"the first of {whose}, where none of those drawn is an attack"
+    told = f"the attack window with the highest score of {whose}, from {subset_name(first.split)}"
+    return f"{told}, and the benign one that was drawn with it" if beside else told
 
 
 def attention_frame(one: Analysed, chosen: Sequence[Window]) -> pl.DataFrame:

@@ -43,10 +43,12 @@ def _figure(results: Results, dataset: str, found: Sequence[Analysed]) -> Iterat
     yield Figure(
         name=results.name("landscape", dataset),
         title=f"Loss around the trained weights{results.on(dataset)}",
-        caption="Training loss in a plane of two random directions through the trained weights "
-        f"(circle), over at most {windows} training windows, {told_seeds(chosen)}: as a multiple "
-        "of the loss in the middle, orange where it is lower. A step of 1 is as long as the "
-        "weights, filter by filter, so that networks of different scale compare. Grey: not finite."
+        caption=f"Loss ({_losses(chosen)}) in a plane of two random directions through the "
+        f"trained weights (circle), over at most {windows} training windows, {told_seeds(chosen)}: "
+        "as a multiple of the loss in the middle, orange where it is lower. A step of 1 is as "
+        "long as the weights, filter by filter, so that networks of different scale compare. A "
+        "loss of training that a checkpoint does not keep, such as one that draws towards a "
+        f"teacher, gives way to the plain one of the detector's kind. {_grey(frame)}"
         + shown_of(len(chosen), len(found), "detectors"),
         chart=landscape(frame),
         alt=_alt(frame),
@@ -54,11 +56,16 @@ def _figure(results: Results, dataset: str, found: Sequence[Analysed]) -> Iterat
 
 
 def landscape_frame(found: Sequence[Analysed]) -> pl.DataFrame:
-    """Loss at each point, and as a multiple of that in the middle, as ``POINTS``; null: none."""
+    """Loss at each point, and as a multiple of that in the middle, as ``POINTS``.
+
+    ``x`` is the step along the first direction, ``y`` that along the second. A loss that is not
+    finite is null, and so is every multiple of a middle that is no positive number.
+    """
     parts = [pl.DataFrame(schema=POINTS)]
     for one in found:
         steps, loss = one.tensors["steps"], one.tensors["loss"]
-        y, x = np.meshgrid(steps, steps, indexing="ij")
+        loss = np.where(np.isfinite(loss), loss, np.nan)
+        x, y = np.meshgrid(steps, steps, indexing="ij")
         middle = float(loss[len(steps) // 2, len(steps) // 2])
         columns = {
             "row": heading(one, "detector", found),
@@ -78,10 +85,12 @@ def landscape(frame: pl.DataFrame) -> ChartType:
         frame: As ``POINTS``.
     """
     uppers = [upper for upper, _ in BANDS.values()]
+    known = frame["times"].is_not_null()
     times = frame["times"].fill_null(1.0).to_numpy()
     # The middle itself is no part of what lies below it, whatever rounding says.
     bands = np.where(times == 1.0, 1, np.searchsorted(uppers, times))
-    frame = frame.with_columns(band=pl.Series([list(BANDS)[i] for i in bands], dtype=pl.String))
+    named = pl.Series([list(BANDS)[i] for i in bands], dtype=pl.String)
+    frame = frame.with_columns(band=pl.when(known).then(named))
     present = [band for band in BANDS if band in set(frame["band"])]
     scale = alt.Scale(domain=present, range=[BANDS[band][1] for band in present])
     legend = alt.Legend(
@@ -122,6 +131,23 @@ def landscape(frame: pl.DataFrame) -> ChartType:
         for row, value in told.items()
     }
     return panels(titles, draw, columns=3, width=34)
+
+
+def _losses(found: Sequence[Analysed]) -> str:
+    """The losses that were evaluated, each with its detectors where there are several."""
+    rows: dict[str, list[str]] = {}
+    for one in found:
+        rows.setdefault(one.meta["loss"], []).append(heading(one, "detector", found))
+    if len(rows) == 1:
+        return next(iter(rows))
+    return "; ".join(f"{loss} of {', '.join(of)}" for loss, of in rows.items())
+
+
+def _grey(frame: pl.DataFrame) -> str:
+    """What a cell without a colour is."""
+    if frame.filter(pl.col("loss").is_not_null() & pl.col("times").is_null()).is_empty():
+        return "Grey: not finite."
+    return "Grey: not finite, or no multiple, where the middle is no positive number."
 
 
 def _alt(frame: pl.DataFrame) -> str:

@@ -12,7 +12,7 @@ import polars as pl
 from graphids.commands.errors import as_request
 from graphids.commands.names import grid_name
 from graphids.store.lease import is_alive, read_holder
-from graphids.store.ledger import Ledger
+from graphids.store.ledger import ENDED, Ledger
 from graphids.store.outputs import SHORT, OutputStore
 from graphids.store.results import read_plans
 
@@ -90,6 +90,7 @@ def _running(store: Path, ledger: Ledger) -> set[str]:
     for event in ledger.events(holder.run):
         if event["event"] == "started":
             running.add(event["fingerprint"])
-        elif event["event"] in ("done", "failed"):
+        elif event["event"] in ENDED and "fingerprint" in event:
+            # A probe ends too, but it is of a shape and no trial.
             running.discard(event["fingerprint"])
     return running

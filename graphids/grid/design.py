@@ -111,7 +111,8 @@ def union(grids: Iterable[Grid]) -> tuple[Variant, ...]:
     """Every variant of several grids; one that comes again under its name stands once.
 
     Of several baselines that end in the same stage the first stays one. A row that one grid drops
-    and another one has stays in. Analyses come last.
+    and another one has stays in. Analyses come last, each of all seeds where one grid asks for
+    all.
 
     Raises:
         ValueError: if two grids give one name to different rows or analyses.
@@ -131,6 +132,8 @@ def union(grids: Iterable[Grid]) -> tuple[Variant, ...]:
             if known is None:
                 first = variant.baseline and variant.stage.name not in compared
                 rows[variant.name] = replace(variant, baseline=first)
+            else:
+                rows[variant.name] = known.also_for(variant)
             if rows[variant.name].baseline:
                 compared.add(variant.stage.name)
     ordered = sorted(rows.values(), key=lambda row: isinstance(row, Analysis))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 from graphids.grid.trial import StageLike
 
@@ -29,6 +30,10 @@ class Variant:
     aliases: tuple[str, ...] = ()
     """Other names of the row: those of variants that are equal to it in every setting."""
 
+    def also_for(self, other: Variant) -> Self:
+        """This row where it stands for another one of the same stage as well."""
+        return self
+
 
 @dataclass(frozen=True, kw_only=True)
 class Dropped(Variant):
@@ -50,8 +55,8 @@ class Analysis(Variant):
     """A look at detectors that rows of the grid have trained; it is no row and stands in no table.
 
     Everything upstream of its stage is in the chain of a row, so that nothing is trained for it;
-    without such a row the plan leaves it out and says so. It may stand among the variants that a
-    design returns; ``Grid`` puts it aside.
+    without such a row the plan leaves it out and says so. It may stand among the variants or the
+    references that a design returns; ``Grid`` puts it aside.
     """
 
     all_seeds: bool = False
@@ -62,6 +67,11 @@ class Analysis(Variant):
             raise ValueError(
                 f"analysis {self.name!r} is no row: it has no axis, no level and is no baseline"
             )
+
+    def also_for(self, other: Variant) -> Self:
+        """This analysis, of all seeds where either of the two looks at all."""
+        every = isinstance(other, Analysis) and other.all_seeds
+        return replace(self, all_seeds=self.all_seeds or every)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,15 +91,15 @@ class Grid:
     """Rows below the table that nothing is compared with, such as simple detectors; ``None`` takes
     the standard ones on the baseline's prepared dataset. The floor stands there in any case."""
     analyses: Sequence[Analysis] = ()
-    """What is looked at of the detectors that the rows have trained; those among ``variants`` are
-    added."""
+    """What is looked at of the detectors that the rows have trained; those among ``variants`` and
+    ``references`` are added."""
     dropped: Sequence[Dropped] = ()
     """Rows that rules take out; those among ``variants`` and ``references`` are added."""
 
     def __post_init__(self) -> None:
         declared = (*self.variants, *(self.references or ()))
         dropped = (*self.dropped, *(row for row in declared if isinstance(row, Dropped)))
-        among = (row for row in self.variants if isinstance(row, Analysis))
+        among = (row for row in declared if isinstance(row, Analysis))
         object.__setattr__(self, "analyses", (*self.analyses, *among))
         ordered = sorted(_kept(self.variants), key=lambda variant: not variant.baseline)
         object.__setattr__(self, "variants", tuple(ordered))

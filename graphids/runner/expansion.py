@@ -193,7 +193,8 @@ def _merge_equal(
         key = stage_digest(variant.stage)
         first = kept.setdefault(key, variant)
         if first is not variant:
-            kept[key] = replace(first, aliases=(*first.aliases, variant.name))
+            both = first.also_for(variant)
+            kept[key] = replace(both, aliases=(*both.aliases, variant.name))
             dropped.append(
                 {
                     "variant": variant.name,

@@ -155,7 +155,37 @@ def test_the_surest_attack_is_shown_and_in_every_classifier_alike(tmp_path: Path
     assert "benign, score 0.200" in first.alt
     assert "attack: dos, score 0.400" in second.alt
     assert "highest score of ce" in second.caption
+    assert "drawn with it" in second.caption
+    assert ["as in the first figure" in one.caption for one in (first, second)] == [False, True]
     assert "7ff, 50% of all where its messages alone would draw 50%" in first.alt
+
+
+@pytest.mark.parametrize("moved", [1000, 300])
+def test_a_classifier_without_these_windows_shows_its_own_surest(
+    tmp_path: Path, moved: int
+) -> None:
+    made = attention("two", "focal", (0.99, 0.3, 0.4, 0.35))
+    # None of the first one's windows at 200 and 300, or one of the two.
+    places = made.tensors["first_message"] + moved
+    other = Look(**{**vars(made), "tensors": {**made.tensors, "first_message": places}})
+    add_looks(STORE, STORE.write(tmp_path), (attention("one", "ce"), other))
+    first, second = look(tmp_path, "attention")
+    assert "highest score of ce" in first.caption
+    assert "attack: dos, score 0.990" in second.alt
+    assert "benign, score 0.300" in second.alt
+    assert "highest score of focal" in second.caption
+    assert "as in the first figure" not in second.caption
+
+
+def test_a_benign_window_is_told_only_where_one_is_shown(tmp_path: Path) -> None:
+    # After the surest comes another attack.
+    made = attention("one", "ce")
+    labels = {name: made.tensors[name][[0, 1, 0, 0]] for name in ("label", "attack_type")}
+    alone = Look(**{**vars(made), "tensors": {**made.tensors, **labels}})
+    add_looks(STORE, STORE.write(tmp_path), (alone,))
+    (figure,) = look(tmp_path, "attention")
+    assert "attack: dos, score 0.900" in figure.alt
+    assert "benign" not in figure.alt + figure.caption
 
 
 def test_without_an_attack_a_benign_window_is_shown(tmp_path: Path) -> None:
@@ -172,7 +202,9 @@ def test_without_an_attack_a_benign_window_is_shown(tmp_path: Path) -> None:
 def test_a_loss_is_told_as_a_multiple_of_that_in_the_middle(root: Path) -> None:
     frame = landscape_frame(analysed(results(root), "sim", "landscape"))
     assert frame["times"].to_list() == [4.0, 2.0, 9.0, 2.0, 1.0, 0.5, 3.0, None, 400.0]
-    assert frame.filter(x=1.0, y=0.0)["times"][0] == 0.5
+    # Rows of the square are steps along the first direction, which is drawn from left to right.
+    assert frame.filter(x=0.0, y=1.0)["times"][0] == 0.5
+    assert frame.filter(x=1.0, y=-1.0)["times"][0] == 3.0
     assert [upper for upper, _ in BANDS.values()] == sorted(u for u, _ in BANDS.values())
     (figure,) = look(root, "landscape")
     assert "ce 1 in the middle, from 0.5 to 400 around it" in figure.alt
@@ -181,6 +213,34 @@ def test_a_loss_is_told_as_a_multiple_of_that_in_the_middle(root: Path) -> None:
     for band in ("below", "to 1.1", "to 2", "to 3", "to 5", "to 10", "above"):
         assert f">{band}<" in drawn, band
     assert ">to 100<" not in drawn
+    assert figure.caption.endswith("Grey: not finite.")
+
+
+@pytest.mark.parametrize("middle", [0.0, -1.0, np.nan])
+def test_a_middle_that_nothing_is_a_multiple_of_is_told(tmp_path: Path, middle: float) -> None:
+    square = [[2.0, 2.0, np.inf], [2.0, middle, 2.0], [2.0, 2.0, 2.0]]
+    add_looks(STORE, STORE.write(tmp_path), (landscape("of_ce", "ce", square),))
+    frame = landscape_frame(analysed(results(tmp_path), "sim", "landscape"))
+    assert frame["times"].null_count() == 9
+    assert frame["loss"].null_count() == 1 + np.isnan(middle)
+    (figure,) = look(tmp_path, "landscape")
+    assert figure.caption.endswith("or no multiple, where the middle is no positive number.")
+    assert figure.chart is not None
+    drawn = to_inline_svg(figure.chart, figure.name, figure.alt)
+    assert "in the middle" in drawn
+    assert not [band for band in BANDS if f">{band}<" in drawn]
+
+
+def test_the_loss_that_was_evaluated_is_named(tmp_path: Path) -> None:
+    square = [[2.0, 2.0, 2.0], [2.0, 1.0, 2.0], [2.0, 2.0, 2.0]]
+    first, second = (landscape(f"of_{row}", row, square) for row in ("ce", "focal"))
+    other = Look(**{**vars(second), "meta": {**second.meta, "loss": "FocalLoss"}})
+    add_looks(STORE, STORE.write(tmp_path / "alike"), (first, second))
+    add_looks(STORE, STORE.write(tmp_path / "apart"), (first, other))
+    (alike,), (apart,) = (look(tmp_path / name, "landscape") for name in ("alike", "apart"))
+    assert alike.caption.startswith("Loss (CrossEntropy) in a plane")
+    assert apart.caption.startswith("Loss (CrossEntropy of ce; FocalLoss of focal) in a plane")
+    assert "a checkpoint does not keep" in apart.caption
 
 
 def test_a_report_of_many_shows_some_and_says_so(tmp_path: Path) -> None:

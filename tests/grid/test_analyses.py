@@ -9,6 +9,7 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
+from graphids.commands.loading import narrow
 from graphids.grid import (
     Analysis,
     Axis,
@@ -145,6 +146,28 @@ def test_equal_analyses_are_one() -> None:
     assert len(found.analyses) == 2
 
 
+@pytest.mark.parametrize("every", [0, 1])
+def test_equal_analyses_look_at_all_seeds_where_one_does(every: int) -> None:
+    twins = (OF_BASE, replace(OF_BASE, name="twin"))
+    twins = tuple(replace(one, all_seeds=i == every) for i, one in enumerate(twins))
+    found = plan(grid(*twins))
+    assert names(found) == ["ce_embeddings"]
+    assert found.grid.analyses[0].aliases == ("twin",)
+    assert [look.seed for look in found.analyses if look.dataset == "one"] == [3, 4, 5]
+    first, second = (replace(one, name="look") for one in twins)
+    joined = union((grid(first), grid(second, name="h")))
+    assert [look.seed for look in plan(grid(variants=joined)).analyses] == [3, 4, 5] * 2
+
+
+def test_an_analysis_among_references_is_one_and_no_reference() -> None:
+    own = Variant(name="own", stage=replace(BASE, loss="weighted_ce"))
+    look = Analysis(name="own_embeddings", stage=Embeddings(detector=own.stage))
+    found = plan(grid(OF_BASE, references=(own, look)))
+    assert names(found) == ["ce_embeddings", "own_embeddings"]
+    assert [row.name for row in found.grid.references or ()] == ["own", "always_attack"]
+    assert found.dropped == ()
+
+
 def test_a_union_keeps_analyses_below_its_rows() -> None:
     first = grid(OF_BASE)
     second = grid(OF_FOCAL, OF_BASE, name="h", variants=(*ROWS, Variant(name="x", stage=FOCAL)))
@@ -165,6 +188,17 @@ def test_the_settings_of_a_union_reach_its_analyses() -> None:
         for role, source in analysis.stage.upstream().items():
             assert role == "data" or stage_digest(source) in kept
     assert {entry["rule"] for entry in plan(everything).dropped} == {"alias"}
+
+
+def test_a_setting_from_outside_reaches_detector_and_analysis_alike() -> None:
+    set_from_outside = ["classify.loss=focal", "embeddings.windows=50"]
+    found = plan(narrow(grid(OF_BASE, variants=ROWS[:1]), "7,8", "one", set_from_outside))
+    (look,) = found.analyses
+    assert look.seed == 7
+    stage = look.variant.stage
+    assert isinstance(stage, Embeddings)
+    assert stage.windows == 50
+    assert stage.detector == FOCAL
 
 
 def test_what_is_no_analysis_or_no_name_of_its_own_is_refused() -> None:
