@@ -143,7 +143,9 @@ class Ties:
     best: str
     """Row with the highest mean."""
     tied: tuple[str, ...]
-    """Rows whose difference to it has an interval that holds 0, in the order given."""
+    """Rows that it does not beat over the seeds of both, in the order given: the interval of the
+    difference holds 0, or lies below it where the best owes its mean to seeds that the row lacks.
+    """
     untold: tuple[str, ...]
     """Rows that share too few pairs with it for an interval."""
     differences: Mapping[str, Paired]
@@ -178,11 +180,7 @@ def tie_candidates(values: Mapping[str, ArrayLike], *, seed: int = 0) -> Ties:
             differences[name] = paired(deltas[~np.isnan(deltas)], seed=seed)
     return Ties(
         best=best,
-        tied=tuple(
-            name
-            for name, d in differences.items()
-            if d.low is not None and d.high is not None and d.low <= 0.0 <= d.high
-        ),
+        tied=tuple(name for name, d in differences.items() if d.low is not None and d.low <= 0.0),
         untold=tuple(name for name, d in differences.items() if d.low is None),
         differences=differences,
     )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import polars as pl
 
 from analysis import report_tables
 from analysis.figures import Figure, Results, all_figures, to_png, to_svg
@@ -17,7 +19,7 @@ from analysis.report_page import FOLD, Section, figure, heading, listed, page, p
 from analysis.tables import KINDS, Asked, Kind, Study, Table, read_study
 from analysis.tables.decisions import cells as read_cells
 from analysis.tables.guard import differences
-from analysis.tables.mixed import Difference, mark, refuse
+from analysis.tables.mixed import Difference, mark, mixed_rows, refuse
 from analysis.tables.remarks import dropped, remarks
 from analysis.tables.study import LOWER_IS_BETTER
 
@@ -58,7 +60,7 @@ def read_report(root: Path, grid: str, asked: Asked | None = None) -> Report:
     found = differences(study, cells)
     if not study.asked.allow_mixed:
         refuse(found)
-    results = Results(study=study, cells=cells)
+    results = Results(study=study, cells=cells, mixed=mixed_rows(found))
     return Report(results=results, found=found, figures=tuple(all_figures(results)))
 
 
@@ -117,15 +119,21 @@ def _byline(study: Study) -> str:
 def _short(report: Report) -> Iterator[str]:
     """What the comparisons say as a whole, and what the best row stands beside."""
     metric = report.results.metric
-    frame = _made(report, MAIN).frame.drop_nulls("delta")
-    if frame.is_empty():
+    every = _made(report, MAIN).frame.drop_nulls("delta")
+    frame = _without(every, report.results.incomparable)
+    if every.is_empty():
         yield "No row is compared with a baseline yet."
-    else:
+    if not frame.is_empty():
         counts = frame.group_by("verdict", maintain_order=True).len()
         told = ", ".join(f"{n} {verdict}" for verdict, n in counts.iter_rows())
         yield f"{len(frame)} paired comparisons of {metric_name(metric)} with the baseline: {told}."
+    if len(frame) < len(every):
+        yield (
+            f"{len(every) - len(frame)} paired comparisons are of rows that do not compare, and "
+            "are no findings."
+        )
     lower = metric in LOWER_IS_BETTER
-    ranked = averages(report.results.cells, metric).sort(
+    ranked = _without(averages(report.results.cells, metric), report.results.mixed).sort(
         "value", descending=not lower, maintain_order=True
     )
     for dataset in report.results.datasets:
@@ -147,6 +155,12 @@ def _short(report: Report) -> Iterator[str]:
         n = len(report.found)
         several = f"{n} differences keep" if n > 1 else "1 difference keeps"
         yield f"{several} rows from being compared; these rows are marked ‡."
+
+
+def _without(frame: pl.DataFrame, rows: Set[tuple[str, str]]) -> pl.DataFrame:
+    """The lines of a frame that are not of these (data set, row)."""
+    lines = frame.select("dataset", "variant").iter_rows()
+    return frame.filter(pl.Series([line not in rows for line in lines], dtype=pl.Boolean))
 
 
 def _design(study: Study) -> str:

@@ -48,6 +48,11 @@ def look_sizes(given: int, most: int, rows: int = 1, level: float = LEVEL) -> tu
     Raises:
         ValueError: More seeds are given than allowed, or the most are too few or too many.
     """
+    if given > MOST_SEEDS:
+        raise ValueError(
+            f"the study has {given} seeds already, more than can be looked at; declare at most "
+            f"{MOST_SEEDS}"
+        )
     if not given <= most <= MOST_SEEDS:
         raise ValueError(
             f"--max takes at least the {given} seeds that there are and at most {MOST_SEEDS} "
@@ -120,6 +125,8 @@ class Look:
     """Its upper end."""
     decision: str | None
     """``DIFFERENT``, ``SMALL``, ``EQUAL``, or none: it is still open."""
+    used: tuple[int, ...] = ()
+    """Seeds of the pairs, where they are known."""
 
 
 def look(deltas: Sequence[float], seeds: int, alpha: float, margin: float | None = None) -> Look:

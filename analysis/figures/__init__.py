@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from analysis.figures.attention import attention_figures
 from analysis.figures.calibration import reliability_figures
@@ -47,14 +48,21 @@ FAMILIES: tuple[Family, ...] = (
 def all_figures(results: Results) -> Iterator[Figure]:
     """Every figure of a study, those that have nothing to show included.
 
+    Where rows do not compare, every caption says which.
+
     Args:
         results: The rows and their results, by the decisions of the trials themselves.
 
     Raises:
         DamagedOutputError: Committed scores or histories are not what their manifest says.
     """
+    names = (f"{variant} on {dataset}" for dataset, variant in sorted(results.mixed))
+    told = (
+        f" ‡ Not to be compared with the other rows: {', '.join(names)}." if results.mixed else ""
+    )
     for family in FAMILIES:
-        yield from family(results)
+        for one in family(results):
+            yield one if one.chart is None else replace(one, caption=one.caption + told)
 
 
 __all__ = ["FAMILIES", "Figure", "Results", "all_figures", "to_inline_svg", "to_png", "to_svg"]

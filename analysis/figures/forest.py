@@ -18,8 +18,20 @@ TOLD, OPEN = "told apart from 0", "not told apart"
 
 
 def forest_figures(results: Results) -> Iterator[Figure]:
-    """Paired differences of each axis of each data set."""
-    frame = ablation(results.study, results.cells).frame.drop_nulls("delta")
+    """Paired differences of each axis and last stage, whose baseline is one, of each data set.
+
+    Rows that do not compare are shown with their sign and never told apart from 0.
+    """
+    stages = results.cells.select("dataset", "variant", "stage", "baseline").unique(
+        maintain_order=True
+    )
+    frame = (
+        ablation(results.study, results.cells)
+        .frame.drop_nulls("delta")
+        .join(stages.drop("baseline"), on=["dataset", "variant"], maintain_order="left")
+    )
+    several = not stages.filter("baseline")["dataset"].is_unique().all()
+    unlike = results.incomparable
     title = f"Paired differences in {metric_name(results.metric)} to the baseline"
     if frame.is_empty():
         yield Figure(
@@ -28,11 +40,20 @@ def forest_figures(results: Results) -> Iterator[Figure]:
             caption="No row shares a seed and its last stage with a baseline yet: there is no "
             "difference to show.",
         )
-    order = frame.select("dataset", "axis").unique(maintain_order=True)
-    for i, (dataset, axis) in enumerate(order.iter_rows()):
-        part = frame.filter(pl.col("axis").eq_missing(axis), dataset=dataset)
-        base = results.cells.filter(pl.col("baseline"), dataset=dataset)["variant"][0]
-        of = f", axis {axis}" if axis else ""
+    order = frame.select("dataset", "axis", "stage").unique(maintain_order=True)
+    for i, (dataset, axis, stage) in enumerate(order.iter_rows()):
+        part = frame.filter(pl.col("axis").eq_missing(axis), dataset=dataset, stage=stage)
+        names = part["variant"].to_list()
+        part = part.with_columns(
+            pl.Series("variant", [results.marked(dataset, name) for name in names]),
+            # Only a finding has a p-value here.
+            p_holm=pl.when(pl.Series([(dataset, name) not in unlike for name in names])).then(
+                pl.col("p_holm")
+            ),
+        )
+        own = stages.filter(pl.col("baseline"), dataset=dataset, stage=stage)["variant"][0]
+        base = results.marked(dataset, own)
+        of = (f" {base}" if several else "") + (f", axis {axis}" if axis else "")
         few = part.filter(pl.col("n_pairs") < INTERVAL_PAIRS)
         yield Figure(
             name=f"forest-{i}",
@@ -51,7 +72,8 @@ def forest(frame: pl.DataFrame) -> ChartType:
 
     Args:
         frame: ``variant``, ``subset``, ``delta``, ``low``, ``high`` (null where there is none),
-            ``p_holm`` and ``metric`` of the rows of one axis on one data set.
+            ``p_holm`` (null where rows do not compare) and ``metric`` of the rows of one axis
+            on one data set.
     """
     metric = str(frame["metric"][0])
     told = pl.when(pl.col("p_holm") <= ALPHA).then(pl.lit(TOLD)).otherwise(pl.lit(OPEN))

@@ -16,6 +16,8 @@ from graphids.store.results import read_scores
 
 AT_MOST = 6
 """Rows of the grid that a figure of lines shows; one reference stands beside them."""
+SIGN = " ‡"
+"""What stands behind the name of a row that does not compare with the others, as in tables."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +28,29 @@ class Results:
     """The rows and their results."""
     cells: pl.DataFrame
     """What ``decisions.cells`` gives of it."""
+    mixed: frozenset[tuple[str, str]] = frozenset()
+    """Data set and row of rows that differ from the others in what must be alike."""
+
+    @property
+    def incomparable(self) -> frozenset[tuple[str, str]]:
+        """Data set and row of those, and of rows whose baseline is one of them."""
+        keys = ["dataset", "stage"]
+        rows = self.cells.unique(["dataset", "variant"], keep="first", maintain_order=True)
+        base = rows.filter("baseline").select(*keys, base="variant")
+        pairs = (
+            rows.filter(~pl.col("baseline"))
+            .join(base, on=keys)
+            .select("dataset", "variant", "base")
+        )
+        return self.mixed | {
+            (dataset, variant)
+            for dataset, variant, baseline in pairs.iter_rows()
+            if (dataset, baseline) in self.mixed
+        }
+
+    def marked(self, dataset: str, variant: str) -> str:
+        """Name of a row, with a sign where it does not compare."""
+        return f"{variant}{SIGN}" if (dataset, variant) in self.mixed else variant
 
     @property
     def metric(self) -> str:

@@ -176,13 +176,14 @@ def verdict(metric: str) -> pl.Expr:
     up, down = (f"{better} (better)", f"{worse} (worse)") if better == "higher" else (
         f"{worse} (worse)", f"{better} (better)",
     )  # fmt: skip
+    # At the first step of Holm; behind rows with smaller p-values fewer pairs reach the level.
     reachable = pl.col("p_floor") * pl.col("family") <= ALPHA
     return (
         pl.when(pl.col("baseline"))
         .then(pl.lit("baseline"))
         .when(pl.col("p").is_null())
         .then(None)
-        .when(~reachable)
+        .when(~reachable & (pl.col("p_holm") > ALPHA))
         .then(pl.lit("underpowered"))
         .when(pl.col("p_holm") > ALPHA)
         .then(pl.lit("not told apart"))

@@ -20,14 +20,14 @@ MEASURED: dict[str, Any] = {
 """Fields of a manifest that tell what a trial cost; one of them that it lacks is null."""
 OF_META: dict[str, Any] = {
     "parameters": pl.Int64, "epochs": pl.Int64, "latency_p50_ms": pl.Float64,
-    "latency_p99_ms": pl.Float64,
+    "latency_p99_ms": pl.Float64, "latency_windows": pl.Float64,
 }  # fmt: skip
 """The same of what a stage tells."""
 LATENCY = (
     "latency: processor time of one thread for one window, from its ready graph (of simple "
     "detectors: from its features) to its score, on the machine of the trial; a fusion with both "
-    "detectors, whose percentiles are added; building the graph is not in it and costs all rows of "
-    "a data set the same"
+    "detectors, whose percentiles are added; the 99th from 100 windows on; building the graph is "
+    "not in it and costs all rows of a data set the same"
 )
 """How the latency of a window was measured."""
 
@@ -38,7 +38,8 @@ def cost(study: Study, cells: pl.DataFrame) -> Table:
     Columns: ``variant``, ``dataset``, ``device``, ``parameters``, ``epochs`` (mean), ``peak_bytes``
     (highest), ``predicted_bytes``, ``reserved_bytes``, ``seconds`` (mean), ``predicted_seconds``,
     ``chain_seconds`` (with everything upstream), ``co_tenants`` (most other trials of the run at
-    once on its host), ``attempts`` (most), ``latency_p50_ms`` and ``latency_p99_ms`` (mean), ``n``.
+    once on its host), ``attempts`` (most), ``latency_p50_ms`` and ``latency_p99_ms`` (mean),
+    ``latency_windows`` (fewest that they are of), ``n``.
     """
     committed = study.more_manifests(study.plan["fingerprint"].unique(maintain_order=True))
     trials = trial_costs(committed).with_columns(co_tenants=co_tenants(trial_costs(committed)))
@@ -64,6 +65,7 @@ def cost(study: Study, cells: pl.DataFrame) -> Table:
             pl.col("seconds", "predicted_seconds", "chain_seconds").mean(),
             pl.col("co_tenants", "attempts").max(),
             pl.col("latency_p50_ms", "latency_p99_ms").mean(),
+            pl.col("latency_windows").min().cast(pl.Int64),
             pl.col("seconds").count().cast(pl.Int64).alias("n"),
         )
         .sort("dataset", "position", maintain_order=True)

@@ -76,7 +76,8 @@ def _seeds(study: Study) -> Iterator[Difference]:
                 variants=(variant,),
                 text=f"{variant} on {dataset} was planned with seeds {_list(seeds)}, which the "
                 "declared rule that adds seeds has not asked for (it gives the first "
-                f"{_list(list(study.rule.sizes))} of {_list(list(study.rule.seeds))})",
+                f"{_list(list(study.rule.sizes))} of {_list(list(study.rule.seeds))}); "
+                "`graphids seeds GRID` gives them theirs",
             )
         return
     planned = study.rows.group_by("dataset", "variant", maintain_order=True).agg(

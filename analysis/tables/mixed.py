@@ -43,6 +43,15 @@ def refuse(differences: Sequence[Difference]) -> None:
         )
 
 
+def mixed_rows(differences: Iterable[Difference]) -> frozenset[tuple[str, str]]:
+    """Data set and row of every row that differs from the others."""
+    return frozenset(
+        (difference.dataset, variant)
+        for difference in differences
+        for variant in difference.variants
+    )
+
+
 def mark(frame: pl.DataFrame, differences: Iterable[Difference]) -> pl.DataFrame:
     """The frame with ``mixed``: what a row differs in from the others, null where in nothing."""
     found: dict[tuple[str, str], list[str]] = {}

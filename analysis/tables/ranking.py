@@ -12,7 +12,7 @@ import polars as pl
 from analysis.across import expected_maximum
 from analysis.across import tie_candidates as find_ties
 from analysis.many import bca_rows, paired_rows
-from analysis.statistics import FloatArray, constant, holm
+from analysis.statistics import FloatArray, Paired, constant, holm
 from analysis.tables.ablation import PLACE
 from analysis.tables.remarks import few_seeds
 from analysis.tables.study import LOWER_IS_BETTER, Study
@@ -20,6 +20,8 @@ from analysis.tables.table import Table
 
 REFERENCE = "reference"
 OUTSIDE = "outside the axes"
+BEHIND = "behind on shared seeds"
+"""Verdict on the row with the best mean where another one beats it seed by seed."""
 FLATTERED = (
     "the order is that of the very values it is shown with: whichever row comes first is flattered"
 )
@@ -64,7 +66,7 @@ def effect_size(study: Study, cells: pl.DataFrame) -> Table:
     """Every pair of rows of an axis that end in one stage, seed by seed.
 
     Columns: ``variant_a``, ``variant_b``, ``mean_diff`` (a minus b over the seeds of both),
-    ``cohens_d`` (in pooled deviations of the rows), ``d_z`` (in those of the differences),
+    ``cohens_d`` (the same in pooled deviations), ``d_z`` (in those of the differences),
     ``diff_ci_low``, ``diff_ci_high``, ``p``, ``p_holm`` (over the pairs of the group),
     ``n_seeds_a``, ``n_seeds_b``, ``n_pairs``, ``group``, ``dataset``, ``subset``, ``policy``,
     ``metric``.
@@ -78,7 +80,7 @@ def effect_size(study: Study, cells: pl.DataFrame) -> Table:
             "variant_a": a["variant"],
             "variant_b": b["variant"],
             "mean_diff": one["mean"],
-            "cohens_d": _pooled(a["values"], b["values"]),
+            "cohens_d": _pooled(*both),
             "d_z": one["d_z"],
             "diff_ci_low": one["low"],
             "diff_ci_high": one["high"],
@@ -91,7 +93,7 @@ def effect_size(study: Study, cells: pl.DataFrame) -> Table:
             **_place(a),
             "metric": metric,
         }
-        for (a, b), one in zip(pairs, found, strict=True)
+        for (a, b), both, one in zip(pairs, matched, found, strict=True)
     ]
     families: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for (a, _), record in zip(pairs, records, strict=True):
@@ -155,8 +157,9 @@ def tie_candidates(study: Study, cells: pl.DataFrame) -> Table:
 
     Columns: ``variant_a`` (the best), ``variant_b``, ``mean_a``, ``mean_b``, ``gap`` (how far a
     leads, over the seeds of both) with ``diff_ci_low`` and ``diff_ci_high``, ``verdict``
-    (``tied``: the interval holds 0; ``untold``: too few pairs for one), ``n_seeds_a``,
-    ``n_seeds_b``, ``group``, ``dataset``, ``subset``, ``policy``, ``metric``.
+    (``tied``: the interval holds 0; ``BEHIND``: it lies below 0, so that a owes its mean to seeds
+    that b lacks; ``untold``: too few pairs for one), ``n_seeds_a``, ``n_seeds_b``,
+    ``group``, ``dataset``, ``subset``, ``policy``, ``metric``.
     """
     metric = study.asked.metric
     sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
@@ -183,7 +186,7 @@ def tie_candidates(study: Study, cells: pl.DataFrame) -> Table:
                     "gap": judged.mean,
                     "diff_ci_low": judged.low,
                     "diff_ci_high": judged.high,
-                    "verdict": "tied" if name in ties.tied else "untold",
+                    "verdict": _tie(judged),
                     "n_seeds_a": best["values"].size,
                     "n_seeds_b": row["values"].size,
                     "group": row["group"],
@@ -202,6 +205,13 @@ def tie_candidates(study: Study, cells: pl.DataFrame) -> Table:
         "flatters it: few ties is no proof; untold: too few seeds for an interval",
     )
     return Table(kind="tie_candidates", frame=pl.DataFrame(records, schema=schema), notes=notes)
+
+
+def _tie(judged: Paired) -> str:
+    """What the interval of best minus row says of a row that is not clearly beaten."""
+    if judged.high is None:
+        return "untold"
+    return BEHIND if judged.high < 0.0 else "tied"
 
 
 def _rows(cells: pl.DataFrame, metric: str) -> Iterator[dict[str, Any]]:

@@ -1,26 +1,26 @@
 """Where the rows of a grid stand by the rule that adds seeds to them, read from results alone.
 
-Nothing but the rule is kept: which looks were taken, and what they decided, follows from the
-results, so that a run that was killed goes on where it was and a table tells what happened.
+A look that was taken counts as it was found, whatever has run since; one that nobody has kept yet
+follows from the results, so that a run that was killed goes on where it was.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
 from analysis.sequential import Look, look
-from analysis.sequential_rule import Rule
+from analysis.sequential_rule import Place, Rule, read_looks
 from analysis.tables.decisions import as_run
 from analysis.tables.study import Study
 from graphids.store.ledger import Ledger
 from graphids.store.outputs import SHORT
 
 NO_PAIR = "cannot be compared"
-"""What ends a row that has results and no pair: other windows than the baseline, an undefined
-metric, or one trial that all seeds share."""
+"""What ends a row whose results give no pair with any seed: other windows than the baseline, or one
+trial that all seeds share."""
 ROW = ["dataset", "variant", "seed"]
 
 
@@ -34,12 +34,14 @@ class Standing:
     """Row."""
     baseline: str
     """Row that it is compared with."""
+    digest: str
+    """Digest of the captures of the data set."""
     seeds: int
     """Seeds that it was planned with."""
     looks: tuple[Look, ...]
     """Looks that were taken."""
     hopeless: bool
-    """Whether its results give no pair, and further seeds would not either."""
+    """Whether further seeds would give no pair either."""
     awaited: int | None
     """Seeds of the next look; none where the row gets no more."""
 
@@ -49,6 +51,10 @@ class Standing:
         if self.hopeless:
             return NO_PAIR
         return self.looks[-1].decision if self.looks else None
+
+    def place(self, rule: Rule, size: int) -> Place:
+        """What a look at so many seeds is at."""
+        return rule.design, self.dataset, self.digest, self.variant, size
 
     def told(self) -> str:
         """Seeds, decision and the last interval in words."""
@@ -69,8 +75,8 @@ class Standing:
 def standings(study: Study, rule: Rule) -> tuple[Standing, ...]:
     """Where each row stands that has a baseline with its last stage, in the order of the table.
 
-    A look is taken once each of its seeds has given a pair, or has failed in one of both rows; it
-    reads the first seeds of the rule's order and no others.
+    A look is taken once each of its seeds has given a result, or has failed in one of both rows; it
+    reads the first seeds of the rule's order and no others. One that was kept is not taken again.
     """
     rows = study.rows.filter(role="row")
     base = rows.filter("baseline").select(
@@ -84,6 +90,7 @@ def standings(study: Study, rule: Rule) -> tuple[Standing, ...]:
         base.drop("base"), on=["dataset", "stage", "seed"], how="left", maintain_order="left"
     ).join(_differences(study, rule, rows), on=ROW, how="left", maintain_order="left")
     lost = _lost(study)
+    kept = read_looks(study.outputs.root, study.grid)
     done = set(study.manifests)
     found = []
     for (dataset, variant, name), group in both.group_by(
@@ -91,9 +98,10 @@ def standings(study: Study, rule: Rule) -> tuple[Standing, ...]:
     ):
         pairs: dict[int, float] = {}
         ended: set[int] = set()
+        comparable = False
         complete: list[tuple[str, str]] = []
-        for seed, own, other, delta in group.select(
-            "seed", "fingerprint", "fingerprint_base", "delta"
+        for seed, own, other, delta, same in group.select(
+            "seed", "fingerprint", "fingerprint_base", "delta", "same"
         ).iter_rows():
             trials = (own, other)
             if other is not None and not lost.isdisjoint(
@@ -106,30 +114,42 @@ def standings(study: Study, rule: Rule) -> tuple[Standing, ...]:
                 if delta is not None and trials not in complete:
                     pairs[seed] = delta
                 complete.append(trials)
-        looks, size = _looks(pairs, ended, rule)
-        # Two seeds tell: others would have no pair either, or the same one.
-        still_open = not looks or looks[-1].decision is None
-        hopeless = still_open and len(complete) > 1 and (not pairs or len(set(complete)) == 1)
-        found.append(
-            Standing(
-                dataset=str(dataset), variant=str(variant), baseline=str(name), seeds=len(group),
-                looks=looks, hopeless=hopeless, awaited=None if hopeless else size,
-            )
+                comparable = comparable or bool(same)
+        one = Standing(
+            dataset=str(dataset), variant=str(variant), baseline=str(name),
+            digest=group["dataset_digest"][0], seeds=len(group), looks=(), hopeless=False,
+            awaited=None,
         )  # fmt: skip
+        looks, size = _looks(
+            pairs, ended, rule, {n: kept.get(one.place(rule, n)) for n in rule.looks}
+        )
+        # Two seeds tell: others would be of other windows too, or the same trial.
+        still_open = not looks or looks[-1].decision is None
+        hopeless = still_open and len(complete) > 1 and (not comparable or len(set(complete)) == 1)
+        awaited = None if hopeless else size
+        found.append(replace(one, looks=looks, hopeless=hopeless, awaited=awaited))
     return tuple(found)
 
 
+def taken(found: Iterable[Standing], rule: Rule) -> dict[Place, Look]:
+    """Every look that was taken, by what it is at."""
+    return {one.place(rule, look.seeds): look for one in found for look in one.looks}
+
+
 def _looks(
-    pairs: Mapping[int, float], ended: set[int], rule: Rule
+    pairs: Mapping[int, float], ended: set[int], rule: Rule, kept: Mapping[int, Look | None]
 ) -> tuple[tuple[Look, ...], int | None]:
     """The looks of one row until one decides or lacks a seed, and the seeds that one awaits."""
     looks: list[Look] = []
     for size in rule.looks:
-        first = rule.seeds[:size]
-        if not ended.issuperset(first):
-            return tuple(looks), size
-        deltas = [pairs[seed] for seed in first if seed in pairs]
-        looks.append(look(deltas, size, rule.share, rule.margin))
+        first, known = rule.seeds[:size], kept[size]
+        if known is None:
+            if not ended.issuperset(first):
+                return tuple(looks), size
+            used = tuple(seed for seed in first if seed in pairs)
+            seen = look([pairs[seed] for seed in used], size, rule.share, rule.margin)
+            known = replace(seen, used=used)
+        looks.append(known)
         if looks[-1].decision is not None:
             break
     return tuple(looks), None
@@ -139,7 +159,8 @@ def _differences(study: Study, rule: Rule, rows: pl.DataFrame) -> pl.DataFrame:
     """Row minus baseline of each seed, mean over the subsets in which both are defined.
 
     Returns:
-        ``dataset``, ``variant``, ``seed``, ``delta``.
+        ``dataset``, ``variant``, ``seed``, ``delta`` (null where no subset has both values), and
+        ``same``: whether any subset has equal windows.
     """
     wanted = pl.col("subset").str.starts_with(rule.subset or "")
     counts = ("n_windows", "n_attacks")
@@ -151,13 +172,13 @@ def _differences(study: Study, rule: Rule, rows: pl.DataFrame) -> pl.DataFrame:
     base = own.filter("baseline").select(
         *on, value=rule.metric, **{f"{name}_base": name for name in counts}
     )
-    same = (pl.col(name).eq_missing(pl.col(f"{name}_base")) for name in counts)
+    same = pl.all_horizontal(pl.col(name).eq_missing(pl.col(f"{name}_base")) for name in counts)
     return (
         own.filter(~pl.col("baseline"))
         .join(base, on=on, maintain_order="left")
-        .filter(pl.col(rule.metric).is_not_null(), pl.col("value").is_not_null(), *same)
+        .with_columns(same=same, delta=pl.col(rule.metric) - pl.col("value"))
         .group_by(ROW, maintain_order=True)
-        .agg(delta=(pl.col(rule.metric) - pl.col("value")).mean())
+        .agg(pl.col("delta").filter("same").mean(), pl.col("same").any())
     )
 
 

@@ -94,7 +94,7 @@ class Study:
     analyses: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=PLAN_SCHEMA))
     """Analyses of the rows, as ``PLAN_SCHEMA``; no table shows them."""
     rule: Rule | None = None
-    """Rule by which seeds are added to rows; none where none was declared."""
+    """Rule by which seeds are added to these rows; none where none was declared for them."""
 
     @property
     def chances(self) -> int:
@@ -152,11 +152,13 @@ def read_study(root: Path, grid: str, asked: Asked | None = None) -> Study:
         if key[:SHORT] in folders
     }
     current = current_metrics(outputs, folders, manifests)
+    rule = read_rule(root, grid)
     study = Study(
         outputs=outputs, grid=grid, asked=asked, plan=plan, rows=rows, folders=folders,
         manifests=manifests, metrics=current.metrics, versions=current.versions,
         told=(*choice.told, *current.told), differences=choice.differences, analyses=analyses,
-        rule=read_rule(root, grid),
+        # Another design was not given its seeds by the rule, whatever its rows are called.
+        rule=rule if rule is not None and rule.design == planned["design"][0] else None,
     )  # fmt: skip
     _check_subset(study)
     return study

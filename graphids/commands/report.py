@@ -25,20 +25,29 @@ def main(
     dataset: str | None,
     allow_mixed: bool,
 ) -> int:
-    """Writes the page of a grid, and its figures where a folder is given."""
+    """Writes the page of a grid, and its figures where a folder is given.
+
+    Raises:
+        RequestError: if the results are refused, or a file cannot be written.
+    """
     with as_request():
         asked = Asked(metric=metric, dataset=dataset, allow_mixed=allow_mixed)
         made = _module("analysis.report")
         report = made["read_report"](store, grid_name(grid), asked)
         page: str = made["to_page"](report, question(grid))
-        if figures is not None:
-            made["write_figures"](report, figures)
     try:
         write_atomic(out, page.encode())
     except OSError as error:
         raise RequestError(f"--out {out} cannot be written: {error.strerror}") from error
     drawn = sum(one.chart is not None for one in report.figures)
     sys.stdout.write(f"{out}: {drawn} figures, {len(page.encode()) / 2**20:.1f} MiB\n")
+    if figures is not None:
+        try:
+            made["write_figures"](report, figures)
+        except OSError as error:
+            raise RequestError(
+                f"--figures {figures} cannot be written: {error.strerror}"
+            ) from error
     return 0
 
 

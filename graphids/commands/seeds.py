@@ -8,9 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from analysis.sequential_rule import Rule, declare, make_rule, read_rule
+import polars as pl
+
+from analysis.sequential_rule import Rule, agreed, declare, keep_looks, make_rule, read_rule
 from analysis.tables import Asked, read_study
-from analysis.tables.seeds import Standing, awaited, standings
+from analysis.tables.seeds import Standing, awaited, standings, taken
+from analysis.tables.study import TABULATED
 from graphids.commands import table as table_command
 from graphids.commands.errors import RequestError, as_request
 from graphids.commands.loading import load_grid, narrow, plan_grid
@@ -56,16 +59,20 @@ def main(
         Asked(metric=metric)
         _require_subset(study, subset, data, store)
         known = read_rule(store, study.name)
+        design = plan_grid(study, data, store).design
         rule = make_rule(
             metric=metric,
             subset=subset,
             most=most,
             margin=margin,
-            seeds=known.seeds[: known.given] if known else _seeds_so_far(study, data, store),
-            rows=known.rows if known else _largest_axis(study),
+            seeds=known.seeds[: known.given] if known else _seeds_so_far(study, design, store),
+            rows=_sharing(study, known),
+            design=design,
         )
-        if known or not dry_run:
+        if not dry_run:
             rule = declare(store, study.name, rule)
+        elif known:
+            rule = agreed(study.name, known, rule)
         whole = plan_grid(replace(study, seeds=rule.seeds), data, store)
     adding = Adding(plan=whole, rule=rule, store=store)
     sys.stdout.write(f"Rule: {rule.sentence()}\nStore: {store}\n")
@@ -84,15 +91,20 @@ def main(
         probe=probe,
     )
     with ending_on_sigterm():
+        if known and known.design == design:
+            # What could be seen before is kept before anything that failed is tried again.
+            adding.look()
         # What rows should have by now, and what failed of it: as `run` would.
         part = adding.part(adding.sizes_so_far())
         code = execute_request(part, part.trials, options)
+        adding.look()
         sizes, before = adding.sizes(), None
         while sizes and sizes != before and code in (DONE, SOME_FAILED):
             adding.say()
             part = adding.part(sizes)
             # What failed in one round has failed, whatever the next one does.
             code = execute_request(part, adding.not_failed(part), options) or code
+            adding.look()
             sizes, before = adding.sizes(), sizes
     adding.say()
     table_command.main(
@@ -125,6 +137,11 @@ class Adding:
             study = read_study(self.store, self.plan.grid.name, Asked(allow_mixed=True))
         datasets = set(self.plan.grid.datasets)
         return tuple(one for one in standings(study, self.rule) if one.dataset in datasets)
+
+    def look(self) -> None:
+        """Takes every look that can be taken, and keeps what it finds for good."""
+        with as_request():
+            keep_looks(self.store, self.plan.grid.name, taken(self.standings(), self.rule))
 
     def sizes(self) -> dict[tuple[str, str], int]:
         """Seeds that each data set and row awaits; empty where no row is open."""
@@ -201,12 +218,29 @@ def _largest_axis(grid: Grid) -> int:
     return max(counts.values())
 
 
-def _seeds_so_far(grid: Grid, data: Path | None, store: Path) -> list[int]:
+def _sharing(grid: Grid, known: Rule | None) -> int:
+    """Rows that share the level: as many as were declared, or those of the largest axis.
+
+    Raises:
+        ValueError: no row is compared, or an axis has more rows than were declared.
+    """
+    most = _largest_axis(grid)
+    if known is None:
+        return most
+    if most > known.rows:
+        raise ValueError(
+            f"the declared rule shares its level among {known.rows} "
+            f"row{'' if known.rows == 1 else 's'} of an axis, and grid {grid.name!r} now has "
+            f"{most}; start anew with another --store"
+        )
+    return known.rows
+
+
+def _seeds_so_far(grid: Grid, design: str, store: Path) -> list[int]:
     """Seeds of the grid, and others that this design was planned with in the store before."""
-    if _latest_design(store, grid.name) != plan_grid(grid, data, store).design:
+    if _latest_design(store, grid.name) != design:
         return list(grid.seeds)
-    planned = read_design(store, grid.name)
-    planned = planned.filter(dataset=grid.datasets[0], role="row") if len(planned) else planned
+    planned = read_design(store, grid.name).filter(pl.col("role").is_in(TABULATED))
     return [*grid.seeds, *planned["seed"].unique().sort().to_list()]
 
 

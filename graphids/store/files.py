@@ -20,12 +20,19 @@ def sync(path: Path) -> None:
 
 
 def write_atomic(path: Path, content: bytes) -> None:
-    """Replaces a file in one step: temporary file, fsync, rename, fsync of the folder."""
+    """Replaces a file in one step: temporary file, fsync, rename, fsync of the folder.
+
+    Where that fails, no temporary file is left.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    temporary.write_bytes(content)
-    sync(temporary)
-    temporary.replace(path)
+    try:
+        temporary.write_bytes(content)
+        sync(temporary)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
     sync(path.parent)
 
 

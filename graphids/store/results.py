@@ -161,7 +161,9 @@ def read_design(root: Path, grid: str) -> pl.DataFrame:
     """
     paths = sorted((root / "plans" / grid).glob("*.parquet"))
     if not paths:
-        known = sorted(p.name for p in (root / "plans").glob("*")) or ["none"]
+        known = sorted({path.parent.name for path in (root / "plans").glob("*/*.parquet")}) or [
+            "none"
+        ]
         raise FileNotFoundError(
             f"no run of grid {grid!r} in the store {root}; it has runs of: {', '.join(known)}"
         )

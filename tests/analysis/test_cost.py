@@ -19,7 +19,10 @@ FIGURE = "pareto-latency-p50-ms-0"
 
 
 def timed(row: Row, milliseconds: float) -> Row:
-    return replace(row, meta={"latency_p50_ms": milliseconds, "latency_p99_ms": 2 * milliseconds})
+    measured = {"latency_p50_ms": milliseconds, "latency_windows": 200.0 / milliseconds}
+    if milliseconds < 3.0:
+        measured["latency_p99_ms"] = 2 * milliseconds
+    return replace(row, meta=measured)
 
 
 @pytest.fixture
@@ -32,7 +35,8 @@ def store(tmp_path: Path) -> Path:
 def test_cost_shows_both_percentiles_and_none_where_none_was_measured(store: Path) -> None:
     table = make_table(store, "g", "cost")
     assert table.frame["latency_p50_ms"].to_list() == [1.0, 2.0, 3.0, None, None]
-    assert table.frame["latency_p99_ms"].to_list() == [2.0, 4.0, 6.0, None, None]
+    assert table.frame["latency_p99_ms"].to_list() == [2.0, 4.0, None, None, None]
+    assert table.frame["latency_windows"].to_list() == [200, 100, 66, None, None]
     assert LATENCY in table.notes
 
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from synthetic import FLOOR_ROW, LOSSES, SUBSETS, Row, Store
 
 from analysis.figures import Figure, Results, all_figures, to_inline_svg, to_png, to_svg
+from analysis.figures.forest import forest_figures
 from analysis.figures.fusion import CLASSES, diagnostics_frame
 from analysis.figures.placing import CHARACTER, LINE, RADIUS, Box, place
 from analysis.figures.results import AT_MOST, averages, by_mean, shown
@@ -107,6 +108,22 @@ def test_an_empty_store_gives_sentences(tmp_path: Path) -> None:
     assert {family(figure) for figure in figures} == FAMILIES
     assert [figure.name for figure in figures if figure.chart is not None] == []
     assert all(figure.caption for figure in figures)
+
+
+def test_each_forest_names_the_baseline_of_its_rows(tmp_path: Path) -> None:
+    other = (
+        Row(name="vgae", axis="conv", level="a", baseline=True, stage="autoencode"),
+        Row(name="wide", axis="conv", level="b", stage="autoencode", effect=0.1),
+    )
+    drawn = results(Store(rows=(*LOSSES[:2], *other, FLOOR_ROW)).write(tmp_path))
+    forests = [figure for figure in forest_figures(drawn) if figure.chart is not None]
+    for figure, base, row, axis in zip(
+        forests, ("ce", "vgae"), ("focal", "wide"), ("loss", "conv"), strict=True
+    ):
+        assert figure.title.endswith(f"to the baseline {base}, axis {axis}")
+        assert f"Row minus {base} over" in figure.caption
+        assert f" to {base}, from " in figure.alt
+        assert f"({row} on " in figure.alt
 
 
 def test_a_chart_without_words_is_refused() -> None:

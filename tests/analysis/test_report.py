@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import polars as pl
 import pytest
 from pages import Page
 from synthetic import FLOOR_ROW, LOSSES, SUBSETS, Row, Store
@@ -176,6 +177,28 @@ def test_rows_that_do_not_compare_are_refused_or_marked(tmp_path: Path) -> None:
     assert "1 difference keeps rows from being compared" in text
 
 
+@pytest.mark.parametrize("odd", ["focal", "ce"])
+def test_rows_that_do_not_compare_are_no_findings(odd: str, tmp_path: Path) -> None:
+    """Where the baseline is the odd one, so is every row that is compared with it."""
+    first = Row(name="first", axis="loss", level="first")
+    rows = [replace(row, manifest={"device": "cuda"} if row.name == odd else {})
+            for row in (first, *LOSSES[:3])]  # fmt: skip
+    store = Store(rows=(*rows, FLOOR_ROW), seeds=range(8)).write(tmp_path)
+    report = read_report(store, "g", Asked(allow_mixed=True))
+    kept = made(report, "ablation").frame.drop_nulls("delta")
+    kept = kept.filter(pl.col("variant").is_in(["first", "weighted_ce"]), pl.lit(odd == "focal"))
+    words = Page.read(to_page(report, "")).named("body")[0].text
+    (forest,) = (one for one in report.figures if one.name == "forest-0")
+    assert f"{6 - len(kept)} paired comparisons are of rows that do not compare" in words
+    assert (f"{len(kept)} paired comparisons of MCC with the baseline" in words) is bool(len(kept))
+    assert f"{(kept['p_holm'] <= 0.05).sum()} of them told apart from 0" in forest.alt
+    assert f"{odd} ‡" in forest.alt + forest.caption
+    assert "best row by mean MCC over test subsets, focal" not in words or odd != "focal"
+    for one in report.figures:
+        told = f"‡ Not to be compared with the other rows: {odd} on sim." in one.caption
+        assert told is (one.chart is not None), one.name
+
+
 def test_a_store_without_results_makes_a_page_of_sentences(tmp_path: Path) -> None:
     every = tuple((row.name, seed) for row in LOSSES for seed in (0, 1, 2))
     page = Page.read(to_page(read_report(Store(absent=every).write(tmp_path), "g"), ""))
@@ -240,3 +263,16 @@ def test_what_cannot_be_met_is_a_message(report: Report, tmp_path: Path) -> None
     with pytest.raises(RequestError, match="--metric takes"):
         main(grid="g", out=tmp_path / "a.html", store=root, **asked | {"metric": "no"})  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_figures_that_cannot_be_written_leave_the_page(report: Report, tmp_path: Path) -> None:
+    root = report.results.study.outputs.root
+    asked = {"store": root, "metric": "mcc", "dataset": None, "allow_mixed": False}
+    out, taken = tmp_path / "page.html", tmp_path / "taken"
+    taken.write_text("a file")
+    with pytest.raises(RequestError, match=r"--figures .*taken cannot be written: File exists"):
+        main(grid="g", out=out, figures=taken, **asked)  # type: ignore[arg-type]
+    assert Page.read(out.read_text()).faults == []
+    with pytest.raises(RequestError, match=r"--out .*taken/a cannot be written: "):
+        main(grid="g", out=taken / "a", figures=None, **asked)  # type: ignore[arg-type]
+    assert {path.name for path in tmp_path.iterdir()} == {"page.html", "taken"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations, product
 from pathlib import Path
 
@@ -20,7 +21,14 @@ from sequential_studies import (
 )
 
 from analysis.sequential import DIFFERENT, EQUAL, SMALL, look, look_sizes, typical_interval
-from analysis.sequential_rule import Rule, declare, make_rule, read_rule
+from analysis.sequential_rule import (
+    Rule,
+    declare,
+    keep_looks,
+    make_rule,
+    read_looks,
+    read_rule,
+)
 from analysis.statistics import sign_flip
 
 VALUES = st.lists(st.integers(-40, 40).map(lambda i: i / 8), min_size=1, max_size=9)
@@ -128,6 +136,7 @@ def test_a_look_without_a_pair_decides_nothing() -> None:
 def rule(**changed: object) -> Rule:
     given: dict[str, object] = {
         "metric": "mcc", "subset": None, "most": 20, "margin": None, "seeds": (0, 1, 7), "rows": 1,
+        "design": "d",
     }  # fmt: skip
     return make_rule(**{**given, **changed})  # type: ignore[arg-type]
 
@@ -140,6 +149,21 @@ def test_a_rule_is_read_as_it_was_declared(tmp_path: Path) -> None:
     assert len(declared.seeds) == 20
     assert declared.sizes == (3, 8, 12, 16, 20)
     assert "-0.01 and 0.01" in declared.sentence()
+
+
+def test_what_a_look_has_found_is_kept_as_it_was_first(tmp_path: Path) -> None:
+    place = ("d", "sim", "x", "focal", 8)
+    first, other = look([0.1] * 7, 8, 0.0125), look([0.1] * 8, 8, 0.0125)
+    assert read_looks(tmp_path, "g") == {}
+    declare(tmp_path, "g", rule())
+    keep_looks(tmp_path, "g", {place: replace(first, used=(0, 1, 2, 3, 4, 5, 6))})
+    keep_looks(tmp_path, "g", {place: other, (*place[:3], "new", 8): other})
+    found = read_looks(tmp_path, "g")
+    assert found[place] == replace(first, used=(0, 1, 2, 3, 4, 5, 6))
+    assert found[(*place[:3], "new", 8)] == other
+    (tmp_path / "plans" / "g" / "looks.json").write_text('[{"design": "d"}]')
+    with pytest.raises(ValueError, match=r"looks\.json holds no looks"):
+        read_looks(tmp_path, "g")
 
 
 def test_seeds_that_came_since_do_not_change_a_rule(tmp_path: Path) -> None:

@@ -171,6 +171,14 @@ def test_ties_are_the_rows_that_the_best_does_not_clearly_beat() -> None:
     assert found.differences["new"].n == 2
 
 
+def test_a_row_that_beats_the_best_over_the_seeds_of_both_is_no_less_than_a_tie() -> None:
+    easy = np.array([0.9, 0.91, 0.89, 0.905, 0.3, 0.3, 0.3, 0.3])
+    short = np.where(np.arange(8) < 4, easy - 0.1 + 0.001 * np.arange(8), np.nan)
+    found = tie_candidates({"long": easy, "short": short})
+    assert (found.best, found.tied, found.untold) == ("short", ("long",), ())
+    assert found.differences["long"].high < 0.0
+
+
 def test_ties_refuse_rows_of_other_lengths_and_none_at_all() -> None:
     with pytest.raises(ValueError, match="lengths: a 1, b 2"):
         tie_candidates({"a": [1.0], "b": [1.0, 2.0]})

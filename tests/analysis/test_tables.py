@@ -7,13 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from synthetic import FLOOR_ROW, LOSSES, SUBSETS, Row, Store
 
-from analysis.statistics import holm, paired
+from analysis.statistics import ALPHA, holm, paired
 from analysis.tables import METRICS, Asked, Table, ablation_table, make_table
-from analysis.tables.ablation import COLUMNS
+from analysis.tables.ablation import COLUMNS, compare, verdict
+from analysis.tables.ablation import holm as holm_over_axes
 from analysis.tables.decisions import NAMES, policy
 from analysis.thresholds import apply_policy
 from graphids.grid.grid import FLOOR
@@ -111,6 +113,34 @@ def test_rows_pair_with_the_baseline_of_their_last_stage_alone(tmp_path: Path) -
     assert cell(table, variant="dgi")["delta"] == pytest.approx(delta)
     assert cell(table, variant="mlp")["delta"] is None
     assert cell(table, variant=FLOOR)["delta"] is None
+
+
+def test_no_row_is_underpowered_that_reaches_the_level() -> None:
+    """Behind three rows of many pairs, six pairs of one sign are told apart by the last step."""
+    rng = np.random.default_rng(0)
+    pairs = {"base": 20, "x": 20, "y": 20, "z": 20, "few": 6, "fewest": 4}
+    cells = pl.DataFrame(
+        [
+            {
+                "dataset": "d", "subset": SUBSETS[0], "policy": "as run", "variant": name,
+                "axis": "loss", "stage": "classify", "role": "row", "baseline": name == "base",
+                "seed": seed, "fingerprint": f"{name} {seed}", "n_windows": 5.0, "n_attacks": 2.0,
+                "mcc": 0.5 + 0.3 * (name != "base") + 0.01 * rng.normal(),
+            }
+            for name, count in pairs.items()
+            for seed in range(count)
+        ]
+    )  # fmt: skip
+    told = {}
+    for left_out in ([], ["fewest"]):
+        chosen = cells.filter(~pl.col("variant").is_in(left_out))
+        compared = holm_over_axes(compare(chosen, "mcc")).with_columns(baseline=pl.lit(value=False))
+        frame = compared.with_columns(verdict("mcc"))
+        short = frame.filter(verdict="underpowered")
+        assert (short["p_holm"] > ALPHA).all()
+        told[len(left_out)] = dict(frame.select("variant", "verdict").iter_rows())
+    assert told[1]["few"] == "higher (better)"
+    assert told[0]["fewest"] == "underpowered"
 
 
 def test_few_seeds_are_called_underpowered_and_many_are_not(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from synthetic import FLOOR_ROW, LOSSES, SUBSETS, Row, Store
 
 from analysis.tables import KINDS, Asked, make_table
 from analysis.tables.cost import co_tenants
+from analysis.tables.ranking import BEHIND, effect_size, tie_candidates
+from analysis.tables.study import read_study
 from graphids.grid.grid import FLOOR
 
 STUDENTS = (
@@ -101,6 +103,34 @@ def test_ties_are_rows_that_the_best_does_not_clearly_beat(tmp_path: Path) -> No
     few = frame(Store(rows=rows, seeds=(0, 1)).write(tmp_path / "few"), "tie_candidates")
     assert set(few["verdict"]) == {"untold"}
     assert set(few["variant_a"]) | set(few["variant_b"]) == {row.name for row in rows[:4]}
+
+
+def test_the_seeds_of_both_judge_rows_with_unequal_ones(tmp_path: Path) -> None:
+    """The row with nine easy seeds has the best mean, and loses at each of them."""
+    rng = np.random.default_rng(0)
+    study = read_study(Store().write(tmp_path), "g")
+    given = {"ce": (20, 0.7), "focal": (9, 0.6)}
+    cells = pl.DataFrame(
+        [
+            {
+                "dataset": "sim", "subset": SUBSETS[0], "policy": "as run", "position": i,
+                "variant": name, "axis": "loss", "stage": "classify", "role": "row",
+                "baseline": i == 0, "seed": seed, "fingerprint": f"{name} {seed}",
+                "mcc": mean + (0.2 if seed < 9 else -0.4) + 0.005 * rng.normal(),
+                "n_windows": 5.0, "n_attacks": 2.0,
+            }
+            for i, (name, (seeds, mean)) in enumerate(given.items())
+            for seed in range(seeds)
+        ]
+    )  # fmt: skip
+    (tie,) = tie_candidates(study, cells).frame.to_dicts()
+    assert (tie["variant_a"], tie["variant_b"], tie["verdict"]) == ("focal", "ce", BEHIND)
+    assert tie["mean_a"] > tie["mean_b"]
+    assert tie["gap"] == pytest.approx(-0.1, abs=0.01)
+    (effect,) = effect_size(study, cells).frame.to_dicts()
+    assert effect["mean_diff"] > 0
+    assert effect["cohens_d"] > 0
+    assert effect["d_z"] > 0
 
 
 def test_main_results_are_of_known_ground_unless_asked(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from synthetic import FLOOR_ROW, LOSSES, Store
 
 from analysis.figures import all_figures
 from analysis.figures.results import Results
-from analysis.sequential_rule import declare, make_rule
+from analysis.sequential_rule import Rule, declare, make_rule
 from analysis.tables import KINDS, MixedRowsError, make_table
 from analysis.tables.decisions import cells
 from analysis.tables.seeds import standings
@@ -20,12 +20,17 @@ from graphids.store.ledger import Ledger
 BASE, FOCAL, WEIGHTED = LOSSES[:3]
 
 
+def usual_rule() -> Rule:
+    return make_rule(
+        metric="mcc", subset=None, most=20, margin=None, seeds=range(3), rows=2, design="d"
+    )
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
     """Focal loss was decided at nine seeds, the weighted one went on to thirteen."""
     Store(seeds=range(3), scores=True).write(tmp_path)
-    rule = make_rule(metric="mcc", subset=None, most=20, margin=None, seeds=range(3), rows=2)
-    declare(tmp_path, "g", rule)
+    declare(tmp_path, "g", usual_rule())
     Store(seeds=range(9), scores=True, run="run-2", rows=(BASE, FOCAL, WEIGHTED)).write(tmp_path)
     Store(seeds=range(13), scores=True, run="run-3", rows=(BASE, WEIGHTED)).write(tmp_path)
     return tmp_path
@@ -41,6 +46,14 @@ def test_every_table_takes_them(kind: str, store: Path) -> None:
 
 def test_the_same_seeds_without_a_rule_are_refused(store: Path) -> None:
     (store / "plans" / "g" / "seeds.json").unlink()
+    with pytest.raises(MixedRowsError, match="was planned with seeds"):
+        make_table(store, "g", "ablation")
+
+
+def test_a_rule_of_another_design_is_none_of_these_rows(store: Path) -> None:
+    path = store / "plans" / "g" / "seeds.json"
+    path.write_text(path.read_text().replace('"design": "d"', '"design": "another"'))
+    assert read_study(store, "g").rule is None
     with pytest.raises(MixedRowsError, match="was planned with seeds"):
         make_table(store, "g", "ablation")
 
@@ -68,7 +81,7 @@ def test_differences_are_means_over_subsets_of_common_seeds(store: Path) -> None
 def test_a_look_waits_for_what_has_not_run_and_not_for_what_has_failed(tmp_path: Path) -> None:
     made = Store(seeds=range(9), rows=(BASE, FOCAL, FLOOR_ROW), absent=(("focal", 4),))
     made.write(tmp_path)
-    rule = make_rule(metric="mcc", subset=None, most=20, margin=None, seeds=range(3), rows=2)
+    rule = usual_rule()
     (waiting,) = standings(read_study(tmp_path, "g"), rule)
     assert (waiting.looks, waiting.awaited) == ((), 9)
     failure = {"kind": "nan", "error": "loss is nan", "label": ""}

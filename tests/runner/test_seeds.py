@@ -3,63 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 from command_line import call
+from seeds_runs import GRID, Here, add, plain_run, planned, stands, table, write_axis
 
 from analysis.sequential_rule import Rule, read_rule
-from analysis.tables import Asked, Table, make_table, read_study
-from analysis.tables.seeds import NO_PAIR, Standing, standings
+from analysis.tables import read_study
+from analysis.tables.seeds import NO_PAIR
 from graphids.commands import seeds
 from graphids.commands.errors import RequestError
 from graphids.core.metrics import METRICS_VERSION
-from graphids.runner.execute import DONE, SOME_FAILED, RunOptions, write_plan
+from graphids.runner.execute import DONE, SOME_FAILED, RunOptions
 from graphids.runner.plan import Plan
-from graphids.runner.trainable import describe_failure
-from graphids.stages.handoff import write_handoff
-from graphids.store.ledger import Ledger
-from graphids.store.outputs import OutputStore
-from graphids.store.results import read_plans
-
-GRID = Path(__file__).with_name("seeds_grid.py")
-Execute = Callable[[Plan, Iterable[str], RunOptions], int]
-
-
-class Here:
-    """Runs plans in this process, and counts what it ran; may end in the middle, as a kill does."""
-
-    def __init__(self, killed_after: int | None = None) -> None:
-        self.ran: list[str] = []
-        self.rounds = 0
-        self.killed_after = killed_after
-
-    def __call__(self, plan: Plan, wanted: Iterable[str], options: RunOptions) -> int:
-        store, ledger = OutputStore(options.store), Ledger(options.store)
-        self.rounds += 1
-        write_plan(plan, f"run-{len(list(options.store.glob('plans/luck/*.parquet'))):03}",
-                   options.store)  # fmt: skip
-        code = DONE
-        for key in plan.trials.keys() & set(wanted) - plan.committed(store):
-            trial = plan.trials[key]
-            if len(self.ran) == self.killed_after:
-                raise KeyboardInterrupt
-            self.ran.append(trial.label)
-            try:
-                found = trial.stage.run(trial, {}, lambda metrics: None)  # type: ignore[attr-defined]
-            except FloatingPointError as error:
-                ledger.fail(key, describe_failure(trial.label, error))
-                code = SOME_FAILED
-                continue
-            folder = store.begin(key)
-            write_handoff(found, folder)
-            manifest = {
-                "label": trial.label, "stage": trial.stage.name, "meta": {}, "holds": None,
-                "upstream": {}, "device": "cpu", "metrics_version": METRICS_VERSION,
-            }  # fmt: skip
-            store.commit(folder, key, trial.label, manifest)
-        return code
 
 
 @pytest.fixture
@@ -67,33 +25,6 @@ def here(monkeypatch: pytest.MonkeyPatch) -> Here:
     found = Here()
     monkeypatch.setattr(seeds, "execute_request", found)
     return found
-
-
-def add(store: Path, most: int = 20, **more: object) -> int:
-    """The verb with its defaults."""
-    given: dict[str, object] = {
-        "grid": str(GRID), "until": "decided", "most": most, "metric": "mcc", "subset": None,
-        "margin": None, "data": None, "store": store, "address": None, "datasets": None,
-        "settings": None, "dry_run": False, "max_concurrent": None, "memory_limit": None,
-        "fuse": True, "probe": True, "dashboard": False, "verbose": 0, "commit": "none",
-    }  # fmt: skip
-    return seeds.main(**{**given, **more})  # type: ignore[arg-type]
-
-
-def planned(store: Path) -> dict[str, int]:
-    """Seeds of each row."""
-    plan = read_plans(store, "luck").filter(role="row")
-    return dict(plan.group_by("variant").len().iter_rows())
-
-
-def stands(store: Path) -> dict[str, Standing]:
-    rule = read_rule(store, "luck")
-    assert rule is not None
-    return {one.variant: one for one in standings(read_study(store, "luck"), rule)}
-
-
-def table(store: Path, **asked: object) -> Table:
-    return make_table(store, "luck", "ablation", Asked(**asked))  # type: ignore[arg-type]
 
 
 def test_open_rows_alone_get_more_seeds_and_the_baseline_with_them(
@@ -139,10 +70,8 @@ def test_the_table_tells_the_rule_and_is_not_refused(tmp_path: Path, here: Here)
 def test_seeds_that_the_rule_has_not_asked_for_are_refused(tmp_path: Path, here: Here) -> None:
     add(tmp_path)
     assert call("table", GRID, "--store", tmp_path).returncode == 0
-    more = seeds.plan_grid(seeds.narrow(seeds.load_grid(str(GRID)), "0-9", None, None),
-                           None, tmp_path)  # fmt: skip
-    here(more, more.trials, RunOptions(store=tmp_path))
-    with pytest.raises(ValueError, match=r"0\.7 on sim_small was planned with seeds .*rule"):
+    plain_run(tmp_path, GRID, "0-9")
+    with pytest.raises(ValueError, match=r"0\.7 on sim_small was planned .*`graphids seeds GRID`"):
         table(tmp_path)
     assert "seeds" in table(tmp_path, allow_mixed=True).frame["mixed"].to_list()
 
@@ -250,15 +179,8 @@ def test_a_rule_that_cannot_be_met_is_refused(
 
 def test_seeds_run_on_ray_as_run_does(tmp_path: Path) -> None:
     """The grid's own seeds are there, and one look adds three to each of two rows."""
-    grid, store = tmp_path / "grid.py", tmp_path / "store"
-    text = GRID.read_text()
-    grid.write_text(
-        text[: text.index("variants=(")]
-        + 'variants=one_at_a_time(Guess(), Axis.of("skill", 0.5, 0.7)), datasets=("sim_small",), '
-        "seeds=range(3))\n"
-    )
-    given = seeds.plan_grid(seeds.load_grid(str(grid)), None, store)
-    Here()(given, given.trials, RunOptions(store=store))
+    grid, store = write_axis(tmp_path / "grid.py", 0.5, 0.7), tmp_path / "store"
+    plain_run(store, grid)
     found = call("seeds", grid, "--store", store, "--max", 6, "--no-dashboard", "--verbose", 0)
     assert found.returncode == DONE, found.stdout + found.stderr
     assert planned(store) == {"0.5": 6, "0.7": 6}

@@ -58,5 +58,7 @@ def test_rows_on_captures_that_changed_do_not_mix_in(tmp_path: Path) -> None:
 
 def test_an_unknown_grid_names_those_that_have_runs(tmp_path: Path) -> None:
     write(tmp_path, plan("1", "d", [("a", "x", 0)]))
-    with pytest.raises(FileNotFoundError, match="it has runs of: g"):
+    (tmp_path / "plans" / "declared").mkdir()
+    (tmp_path / "plans" / "declared" / "seeds.json").write_text("{}")
+    with pytest.raises(FileNotFoundError, match=r"it has runs of: g$"):
         read_plans(tmp_path, "other")
