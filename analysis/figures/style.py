@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import altair as alt
@@ -16,6 +17,8 @@ BLACK, GREY, BLUE, RED = "#000000", "#767676", "#0072B2", "#D55E00"
 COLOURS = (BLUE, RED, "#009E73", "#E69F00", "#CC79A7", "#56B4E9")
 """Colours of Okabe and Ito (2008) without yellow, which white paper swallows; black, the eighth, is
 the baseline's."""
+SHADES = (BLACK, GREY, "#a6a6a6")
+"""Of baselines: a grid has one for each last stage."""
 DASHES = ((1, 0), (7, 3), (2, 2), (9, 2, 2, 2), (4, 1), (1, 3))
 """Dashes beside the colours: what differs by colour alone is lost in print."""
 FONT = "Helvetica, Arial, 'Liberation Sans', sans-serif"
@@ -108,22 +111,29 @@ def subset_titles(frame: pl.DataFrame) -> dict[str, str]:
 
 
 def colours(names: Sequence[str], baselines: Sequence[str]) -> alt.Scale:
-    """One colour a row, black for a baseline; the same in every figure that shows these rows."""
-    return _scale(names, baselines, COLOURS, BLACK)
+    """One colour a row, black for a baseline; the same in every figure that shows these rows.
+
+    Where a grid has baselines of several stages, further ones are grey.
+    """
+    return _scale(names, baselines, COLOURS, SHADES)
 
 
 def dashes(names: Sequence[str], baselines: Sequence[str]) -> alt.Scale:
-    """One dash a row, a whole line for a baseline."""
-    return _scale(names, baselines, DASHES, DASHES[0])
+    """One dash a row, a whole line for the first baseline."""
+    return _scale(names, baselines, DASHES, DASHES)
 
 
 def _scale(
-    names: Sequence[str], baselines: Sequence[str], signs: Sequence[Any], first: Any
+    names: Sequence[str],
+    baselines: Sequence[str],
+    signs: Sequence[Any],
+    signs_of_baselines: Sequence[Any],
 ) -> alt.Scale:
-    """A sign for each name: ``first`` for a baseline, the others in turn."""
+    """A sign for each name, those of baselines and of other rows in turn."""
     others = [name for name in names if name not in baselines]
-    given = {name: signs[i % len(signs)] for i, name in enumerate(others)}
-    return alt.Scale(domain=list(names), range=[given.get(name, first) for name in names])
+    given = dict(zip(others, cycle(signs), strict=False))
+    given |= dict(zip(baselines, cycle(signs_of_baselines), strict=False))
+    return alt.Scale(domain=list(names), range=[given[name] for name in names])
 
 
 def legend_below(*, lines: bool = False) -> alt.Legend:

@@ -13,6 +13,7 @@ from analysis.figures.curves import GRID, curve_frames
 from analysis.figures.pareto import PRICES, pareto_frame
 from analysis.figures.results import Scored
 from analysis.figures.sensitivity import QUANTILES, sensitivity_frame
+from analysis.figures.style import BLACK, colours, dashes
 from graphids.core.metrics import binary_metrics, expected_calibration_error
 
 WINDOWS = st.lists(
@@ -167,3 +168,13 @@ def test_a_row_without_a_cost_is_left_out() -> None:
     )
     costs = pl.DataFrame({"variant": ["a", "b", "c"], "parameters": [0, None, 5]})
     assert pareto_frame(scores, costs, PRICES[0])["variant"].to_list() == ["c"]
+
+
+def test_rows_are_told_apart_by_colour_and_by_dash_several_baselines_too() -> None:
+    """In print a colour alone is lost, and a grid has a baseline for each last stage."""
+    names = ["ce", "vgae", "mlp", "focal", "weighted_ce", "random_forest"]
+    for scale in (colours, dashes):
+        signs = scale(names, names[:3]).to_dict()["range"]
+        assert len({str(sign) for sign in signs[:3]}) == 3
+        assert len({str(sign) for sign in signs[3:]}) == 3
+    assert colours(names, names[:3]).to_dict()["range"][0] == BLACK
