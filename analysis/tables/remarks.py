@@ -80,10 +80,14 @@ def missing(study: Study) -> tuple[str, ...]:
             skipped = (variant, dataset, seed) in waiting
             reason = "skipped: upstream failed" if skipped else "not run"
         told.setdefault((variant, dataset, reason), []).append(seed)
+    # While a large grid runs, most of its rows lack the same seeds.
+    alike: dict[tuple[str, tuple[int, ...], str], list[str]] = {}
+    for (variant, dataset, reason), seeds in told.items():
+        alike.setdefault((dataset, tuple(seeds), reason), []).append(variant)
     return tuple(
-        f"{variant} on {dataset}, seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}: "
-        f"{reason}"
-        for (variant, dataset, reason), seeds in told.items()
+        f"{', '.join(variants)} on {dataset}, seed{'s' * (len(seeds) > 1)} "
+        f"{', '.join(map(str, seeds))}: {reason}"
+        for (dataset, seeds, reason), variants in alike.items()
     )
 
 

@@ -184,6 +184,12 @@ def test_what_is_missing_or_left_out_is_told_with_its_reason(tmp_path: Path) -> 
         assert note in notes
 
 
+def test_rows_that_lack_the_same_seeds_are_told_in_one_line(tmp_path: Path) -> None:
+    lacking = [(row, seed) for row in ("focal", "mlp") for seed in (1, 2)]
+    notes = ablation_table(Store(absent=tuple(lacking)).write(tmp_path), "g").notes
+    assert "focal, mlp on sim, seeds 1, 2: not run" in notes
+
+
 def test_a_row_behind_a_failed_input_is_skipped(tmp_path: Path) -> None:
     store = Store(absent=(("focal", 0),))
     store.write(tmp_path)
