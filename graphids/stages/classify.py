@@ -54,7 +54,7 @@ class Classify:
     """A graph attention network that tells windows with an attack from those without."""
 
     name: ClassVar[str] = "classify"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 3
     seeded: ClassVar[bool] = True
 
     data: Prepare = field(default_factory=Prepare)

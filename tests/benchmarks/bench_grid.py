@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,19 @@ TRAINED = ("ce", "focal", "vgae")
 AUROC_TOLERANCE = 0.05
 """Largest difference of a row's mean AUROC over subsets and seeds: batches are drawn differently,
 and four epochs are few."""
+
+WORKER = """
+import time, torch
+torch.set_num_threads(1)
+lstm, x = torch.nn.LSTM(96, 96, bidirectional=True), torch.randn(2, 2048, 96)
+for begins in (time.time() + 1.0, time.time() + 5.0):
+    steps = 0
+    while time.time() < begins:
+        lstm(x)[0].sum().backward()
+        steps += 1
+print(steps)
+"""
+"""Steps of training in the last four of five seconds, as most of a trial's time goes."""
 
 Row = dict[str, Any]
 pytestmark = pytest.mark.timeout(1200)
@@ -161,6 +174,20 @@ def test_cold_warm_and_resumed(ours: Ours) -> None:
         )
 
 
+@cache
+def second_core() -> float:
+    """What two processes train together, as a multiple of what one trains alone."""
+
+    def trained(processes: int) -> int:
+        command = [sys.executable, "-c", WORKER]
+        running = [
+            subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(processes)
+        ]
+        return sum(int(one.communicate()[0]) for one in running)
+
+    return trained(2) / trained(1)
+
+
 def say(ours: Ours, name: str, mine: float, theirs: float, reach: float | None, how: str) -> None:
     """Records one comparison."""
     record(
@@ -171,7 +198,8 @@ def say(ours: Ours, name: str, mine: float, theirs: float, reach: float | None, 
         unit="s",
         reach=reach,
         larger_is_better=False,
-        why=f"{how}; {ours.spent()}; load average {os.getloadavg()[0]:.1f}",
+        why=f"{how}; {ours.spent()}; two processes at once train {second_core():.1f} times what "
+        f"one does; load average {os.getloadavg()[0]:.1f}",
     )
 
 

@@ -15,7 +15,7 @@ from graphids.core.losses import build_loss
 from graphids.core.metrics import auroc
 from graphids.core.models import GAT, GATConfig, eval_mode
 from graphids.core.models.evaluation import adam
-from graphids.core.models.supervised.jumping import PIECE, LayerAttention
+from graphids.core.models.supervised.jumping import LayerAttention
 
 SIZES = {"num_ids": 20, "in_channels": 35}
 
@@ -36,18 +36,17 @@ def test_layers_come_from_the_data_module_once() -> None:
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
-@pytest.mark.parametrize("nodes", [1, PIECE, PIECE + 1, 3 * PIECE - 7])
-def test_layer_attention_in_pieces_is_the_library_s(layers: int, nodes: int) -> None:
+def test_unrolled_layer_attention_is_the_library_s(layers: int) -> None:
     torch.manual_seed(3)
     own, library = LayerAttention(12, layers), JumpingKnowledge("lstm", 12, layers)
     library.load_state_dict(own.state_dict())
-    xs = [torch.randn(nodes, 12) for _ in range(layers)]
+    xs = [torch.randn(30, 12) for _ in range(layers)]
     ours, theirs = own(xs), library(xs)
     assert torch.allclose(ours, theirs, atol=1e-6)
-    ours.square().mean().backward()
-    theirs.square().mean().backward()
+    ours.square().sum().backward()
+    theirs.square().sum().backward()
     for mine, other in zip(own.parameters(), library.parameters(), strict=True):
-        assert torch.allclose(mine.grad, other.grad, atol=1e-6)
+        assert torch.allclose(mine.grad, other.grad, atol=1e-4)
     with torch.no_grad():
         assert torch.allclose(own(xs), theirs, atol=1e-6)
 
