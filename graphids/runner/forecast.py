@@ -70,6 +70,7 @@ class Forecast:
     _parts: dict[str, Sizes] = field(default_factory=dict)
     _shapes: dict[str, str | None] = field(default_factory=dict)
     _probes: dict[str, Measured] = field(default_factory=dict)
+    _holds: dict[tuple[str | None, int], tuple[int, int]] = field(default_factory=dict)
 
     def shape(self, key: str) -> str | None:
         """Shape of a trial that is measured, none of one that is not."""
@@ -153,12 +154,25 @@ class Forecast:
         if demand.steps and needed > most:
             # What is predicted beside the tensors stays what it is when the batch is split.
             beside = needed - (demand.tensor_bytes or 0)
-            holds = held_at_once(demand.steps, most - beside, self.device.name, attempt)
+            holds = self._held(key, attempt, demand, most - beside)
             needed = most
         alone = demand.alone_share if self.device.accelerated else None
         throughput = None if alone is None else packed_throughput(alone)
         found = share(needed, self.device, throughput=throughput, attempt=attempt)
         return in_few_shapes(found, self.device), holds
+
+    def _held(self, key: str, attempt: int, demand: Demand, room: int) -> tuple[int, int]:
+        """What a trial holds at once; as its siblings do, whose rows a table compares with it.
+
+        A later probe may find that a process takes more than was known when the first one began.
+
+        Raises:
+            DoesNotFitError: Not even a single graph fits.
+        """
+        of = (self.shape(key), attempt)
+        if of not in self._holds:
+            self._holds[of] = held_at_once(demand.steps, room, self.device.name, attempt)
+        return self._holds[of]
 
     def expected(self, committed: Mapping[str, Mapping[str, Any]]) -> dict[str, Expected]:
         """Expectations of every trial of the plan.

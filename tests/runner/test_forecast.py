@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from graphids.core.memory_model import BatchShape
 from graphids.data.datasets import open_dataset
 from graphids.runner.expansion import make_plan
 from graphids.runner.forecast import TORCH, Expected, Forecast, shape_key
@@ -22,9 +23,20 @@ from graphids.store.measurements import Measurements
 from graphids.store.outputs import OutputStore
 from grids.smoke import BASELINE, GRID
 
+MIB = 2**20
 NODE = Device(
     name="a node", accelerated=False, total_bytes=16 * GIB, cores=2, process_bytes=GIB // 2
 )
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A memory model that grows with the nodes alone."""
+
+    per_node: float
+
+    def predict(self, shape: BatchShape) -> int:
+        return round(self.per_node * shape.nodes)
 
 
 @pytest.fixture(scope="module")
@@ -122,3 +134,25 @@ def test_what_is_committed_takes_no_time(plan: Plan) -> None:
     left = list(plan.trials)[-1]
     rest = outlook(plan, expected, set(plan.trials) - {left}, NODE)
     assert rest.seconds == START_S + 5.0
+
+
+def test_siblings_hold_the_same_part_of_a_batch_whatever_is_learned_between(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows whose batches were split differently do not compare."""
+    batch = BatchShape(graphs=100, nodes=4_000, edges=10_000)
+    demand = Demand(
+        tensor_bytes=400 * MIB, resident_bytes=420 * MIB, steps=((Linear(0.1 * MIB), batch),)
+    )
+    monkeypatch.setattr(Forecast, "demand", lambda self, key: demand)
+    small = replace(NODE, total_bytes=800 * MIB)
+    forecast = Forecast(plan, OutputStore(tmp_path), small)
+    ce, focal = (by_label(plan, f"classify {loss}")[0] for loss in ("ce", "focal"))
+    _, first = forecast.share(ce)
+    assert first is not None
+    assert first[0] < 4_000
+    forecast.device = replace(small, process_bytes=small.process_bytes + 50 * MIB)
+    assert forecast.share(focal)[1] == first
+    _, again = forecast.share(focal, attempt=1)
+    assert again is not None
+    assert again[0] < first[0]
