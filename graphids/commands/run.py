@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import TypedDict, Unpack
 
 from graphids.commands import table as table_command
 from graphids.commands.errors import RequestError
@@ -26,24 +27,38 @@ from graphids.store.outputs import OutputStore
 TERMINATED = 128 + signal.SIGTERM
 
 
+class RunFlags(TypedDict):
+    """What the command line asks of every verb that runs trials, by its names."""
+
+    address: str | None
+    """Ray cluster to join; none starts a local one."""
+    max_concurrent: int | None
+    """Most jobs at once."""
+    memory_limit: float | None
+    """Most GiB of a device that trials may use."""
+    fuse: bool
+    """Whether seeds of a short trial may share one process."""
+    probe: bool
+    """Whether to measure what was never measured."""
+    dashboard: bool
+    """Whether a local Ray has a dashboard."""
+    verbose: int
+    """What Tune prints."""
+    commit: str | None
+    """Commit of the source; none asks git."""
+
+
 def main(
     *,
     grid: str,
     data: Path | None,
     store: Path,
-    address: str | None,
     seeds: str | None,
     datasets: str | None,
     settings: Sequence[str] | None,
     only: str | None,
     dry_run: bool,
-    max_concurrent: int | None,
-    memory_limit: float | None,
-    fuse: bool,
-    probe: bool,
-    dashboard: bool,
-    verbose: int,
-    commit: str | None,
+    **flags: Unpack[RunFlags],
 ) -> int:
     """Plans a grid, runs what is missing, prints the table and where its files are."""
     if only not in (None, "failed"):
@@ -58,17 +73,7 @@ def main(
     if dry_run:
         return 0
     wanted = failed_or_skipped(plan, committed, Ledger(store)) if only else set(plan.trials)
-    options = run_options(
-        store=store,
-        address=address,
-        dashboard=dashboard,
-        commit=commit,
-        verbose=verbose,
-        max_concurrent=max_concurrent,
-        memory_limit=memory_limit,
-        fuse=fuse,
-        probe=probe,
-    )
+    options = run_options(store, **flags)
     with ending_on_sigterm():
         code = execute_request(plan, wanted, options)
     table_command.main(grid=plan.grid.name, store=store, style=None, allow_mixed=True)
@@ -78,29 +83,19 @@ def main(
     return code
 
 
-def run_options(
-    *,
-    store: Path,
-    address: str | None,
-    dashboard: bool,
-    commit: str | None,
-    verbose: int,
-    max_concurrent: int | None,
-    memory_limit: float | None,
-    fuse: bool,
-    probe: bool,
-) -> RunOptions:
-    """How to run, as the flags ask for it; ``memory_limit`` is in GiB."""
+def run_options(store: Path, **flags: Unpack[RunFlags]) -> RunOptions:
+    """How to run on a store, as the flags ask for it."""
+    memory_limit = flags["memory_limit"]
     return RunOptions(
         store=store,
-        address=address,
-        dashboard=dashboard,
-        commit=commit or source_commit(),
-        verbose=verbose,
-        max_concurrent=max_concurrent,
+        address=flags["address"],
+        dashboard=flags["dashboard"],
+        commit=flags["commit"] or source_commit(),
+        verbose=flags["verbose"],
+        max_concurrent=flags["max_concurrent"],
         memory_limit=None if memory_limit is None else int(memory_limit * GIB),
-        together=fuse,
-        probe=probe,
+        together=flags["fuse"],
+        probe=flags["probe"],
     )
 
 

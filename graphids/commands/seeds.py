@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Unpack
 
 import polars as pl
 
@@ -17,10 +18,10 @@ from analysis.tables.study import TABULATED
 from graphids.commands import table as table_command
 from graphids.commands.errors import RequestError, as_request
 from graphids.commands.loading import load_grid, narrow, plan_grid
-from graphids.commands.run import ending_on_sigterm, execute_request, run_options
+from graphids.commands.run import RunFlags, ending_on_sigterm, execute_request, run_options
 from graphids.data.datasets import open_dataset
 from graphids.grid.grid import Grid, Variant
-from graphids.runner.execute import DONE, SOME_FAILED
+from graphids.runner.execute import DONE, SOME_FAILED, RunOptions
 from graphids.runner.plan import Plan, Row
 from graphids.store.ledger import Ledger
 from graphids.store.outputs import SHORT, OutputStore
@@ -39,17 +40,10 @@ def main(
     margin: float | None,
     data: Path | None,
     store: Path,
-    address: str | None,
     datasets: str | None,
     settings: Sequence[str] | None,
     dry_run: bool,
-    max_concurrent: int | None,
-    memory_limit: float | None,
-    fuse: bool,
-    probe: bool,
-    dashboard: bool,
-    verbose: int,
-    commit: str | None,
+    **flags: Unpack[RunFlags],
 ) -> int:
     """Declares the rule, runs a look's seeds of every open row, and again until none is open."""
     if until != DECIDED:
@@ -79,33 +73,11 @@ def main(
     if dry_run:
         adding.say()
         return 0
-    options = run_options(
-        store=store,
-        address=address,
-        dashboard=dashboard,
-        commit=commit,
-        verbose=verbose,
-        max_concurrent=max_concurrent,
-        memory_limit=memory_limit,
-        fuse=fuse,
-        probe=probe,
-    )
     with ending_on_sigterm():
         if known and known.design == design:
             # What could be seen before is kept before anything that failed is tried again.
             adding.look()
-        # What rows should have by now, and what failed of it: as `run` would.
-        part = adding.part(adding.sizes_so_far())
-        code = execute_request(part, part.trials, options)
-        adding.look()
-        sizes, before = adding.sizes(), None
-        while sizes and sizes != before and code in (DONE, SOME_FAILED):
-            adding.say()
-            part = adding.part(sizes)
-            # What failed in one round has failed, whatever the next one does.
-            code = execute_request(part, adding.not_failed(part), options) or code
-            adding.look()
-            sizes, before = adding.sizes(), sizes
+        code = adding.run(run_options(store, **flags))
     adding.say()
     table_command.main(
         grid=whole.grid.name, store=store, style=None, metric=rule.metric, allow_mixed=True
@@ -142,6 +114,22 @@ class Adding:
         """Takes every look that can be taken, and keeps what it finds for good."""
         with as_request():
             keep_looks(self.store, self.plan.grid.name, taken(self.standings(), self.rule))
+
+    def run(self, options: RunOptions) -> int:
+        """Runs look after look until no row is open; returns the exit code."""
+        # What rows should have by now, and what failed of it: as `run` would.
+        part = self.part(self.sizes_so_far())
+        code = execute_request(part, part.trials, options)
+        self.look()
+        sizes, before = self.sizes(), None
+        while sizes and sizes != before and code in (DONE, SOME_FAILED):
+            self.say()
+            part = self.part(sizes)
+            # What failed in one round has failed, whatever the next one does.
+            code = execute_request(part, self.not_failed(part), options) or code
+            self.look()
+            sizes, before = self.sizes(), sizes
+        return code
 
     def sizes(self) -> dict[tuple[str, str], int]:
         """Seeds that each data set and row awaits; empty where no row is open."""
