@@ -14,6 +14,7 @@ import torch
 from bus_traffic import WINDOW, one_thread, traffic
 from report import record
 from torch import nn
+from training_steps import TrainingSteps
 
 from graphids.core.batch import GraphBatch
 from graphids.core.memory import step_peak
@@ -76,21 +77,8 @@ def models(num_ids: int) -> dict[str, nn.Module]:
     }
 
 
-class Training:
-    """Steps of training on a model, whose optimiser has its state."""
-
-    def __init__(self, model: nn.Module, first: GraphBatch) -> None:
-        self.model = model
-        self.optimizer = model.configure_optimizers()
-        self.step(first)
-
-    def step(self, batch: GraphBatch) -> None:
-        found = self.model.compute_loss(batch)
-        loss = found[0] if isinstance(found, tuple) else found
-        self.optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimizer.step()
+class Training(TrainingSteps):
+    """What a step takes on a CPU."""
 
     def alive(self) -> list[torch.Tensor]:
         return live_tensors(self.model, self.optimizer)

@@ -15,9 +15,9 @@ from statistics import median
 from typing import Any
 
 import torch
-from gpu_data import BATCH, Detector, unseen, untrained, windows
-from torch import nn
+from gpu_data import BATCH, unseen, untrained, windows
 from torch.distributed._tools.mem_tracker import MemTracker
+from training_steps import TrainingSteps
 
 from graphids.core.batch import GraphBatch
 from graphids.core.card import CardConstants
@@ -41,22 +41,8 @@ LARGEST_ERROR = 0.05
 """Error to stay within."""
 
 
-class Training:
-    """Steps of training on a model whose optimiser has its state."""
-
-    def __init__(self, model: Detector, first: GraphBatch) -> None:
-        self.model = model.train()
-        self.optimizer = model.configure_optimizers()
-        self.step(first)
-
-    def step(self, batch: GraphBatch) -> None:
-        """One step, as Lightning takes it."""
-        found = self.model.compute_loss(batch)
-        loss = found[0] if isinstance(found, tuple) else found
-        self.optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimizer.step()
+class Training(TrainingSteps):
+    """What a step takes on a GPU, or on a CPU as torch tells it."""
 
     def peak(self, batch: GraphBatch) -> int:
         """Most bytes of tensors during a step, as the allocator or torch's tracker tells."""
