@@ -7,12 +7,14 @@ module, and with it torch or Ray, is imported when the verb is called.
 from __future__ import annotations
 
 import importlib
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from graphids import options as opt
+from graphids.imports import uncollected
 
 app = typer.Typer(
     help="Ablation grids of CAN intrusion detectors: declared in Python, run on Ray.",
@@ -102,6 +104,7 @@ def run(
     """Runs what is not committed yet of a grid, then prints its table."""
     _run(
         "run",
+        starts_ray=not (address or dry_run),
         grid=grid,
         data=data,
         store=store,
@@ -146,6 +149,7 @@ def seeds(
     """Adds seeds to rows that are not told apart yet, by a rule that is declared first."""
     _run(
         "seeds",
+        starts_ray=not (address or dry_run),
         grid=grid,
         until=until,
         most=most,
@@ -270,14 +274,20 @@ def simulate(
     _run("simulate", out=out, datasets=datasets)
 
 
-def _run(verb: str, **arguments: Any) -> None:
+def _run(verb: str, *, starts_ray: bool = False, **arguments: Any) -> None:
     """Imports the module of a verb and calls it; the one place where an import waits for its use.
+
+    With ``starts_ray`` a local Ray starts meanwhile, and ends after the verb.
 
     Raises:
         typer.Exit: with the verb's exit code; 2 and the message for a request that cannot be met.
     """
-    module = importlib.import_module(f"graphids.commands.{verb}")
     errors = importlib.import_module("graphids.commands.errors")
-    with errors.as_exit_codes():
+    with ExitStack() as ended, errors.as_exit_codes():
+        if starts_ray:
+            ahead = importlib.import_module("graphids.runner.ahead")
+            ended.enter_context(ahead.local_ray(dashboard=arguments["dashboard"]))
+        with uncollected():
+            module = importlib.import_module(f"graphids.commands.{verb}")
         code = module.main(**arguments)
     raise typer.Exit(code or 0)

@@ -7,6 +7,7 @@ on a copy of the model with an optimiser of its own, so that nothing of what was
 from __future__ import annotations
 
 import copy
+import math
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -235,11 +236,11 @@ def _timed(
 
 
 def _sizes(config: ProbeConfig) -> Sequence[int]:
-    """Graphs of the timed batches: doubled from the smallest on, the last as many as allowed."""
-    sizes = [min(config.graphs, config.max_graphs)]
-    while sizes[-1] < config.max_graphs:
-        sizes.append(min(2 * sizes[-1], config.max_graphs))
-    return sizes
+    """Graphs of the timed batches: from the smallest on in equal ratios to as many as allowed."""
+    most = config.max_graphs
+    least = min(config.graphs, most)
+    steps = max(1, round(math.log(most / least, config.growth))) if most > least else 0
+    return [round(least * (most / least) ** (i / steps)) for i in range(steps)] + [most]
 
 
 def _seconds(step: Step, batch: GraphBatch, repeats: int) -> float:

@@ -20,6 +20,8 @@ class ProbeConfig:
     """Misfit of the memory's model beyond which larger batches are traced instead."""
     max_graphs: int = 128
     """Most graphs of a timed batch: as many as a batch of the trial has."""
+    growth: int = 2
+    """Times that each timed batch is larger than the last one."""
     max_bytes: int = 2**30
     """Predicted peak beyond which no batch is timed."""
     max_seconds: float = 3.0
@@ -37,6 +39,8 @@ class ProbeConfig:
         ):  # fmt: skip
             if value < 1:
                 raise ValueError(f"{name} must be at least 1 (got {value})")
+        if self.growth < 2:
+            raise ValueError(f"growth must be at least 2 (got {self.growth})")
         for name, number in (
             ("misfit", self.misfit), ("max_bytes", self.max_bytes),
             ("max_seconds", self.max_seconds), ("gradient_clip", self.gradient_clip),

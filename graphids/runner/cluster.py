@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import signal
-import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +13,7 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from graphids.runner.ahead import start_ray
 from graphids.runner.devices import PROCESS_BYTES, read_card
 from graphids.runner.packing import Device
 
@@ -28,24 +26,18 @@ class InfeasibleError(Exception):
 def cluster(address: str | None, *, dashboard: bool = True) -> Iterator[str]:
     """Joins the cluster at ``address``, or starts a local Ray on loopback and ends it afterwards.
 
+    Without an address, a Ray that runs in this process already is taken: who started it ends it.
+
     Yields:
         How to watch it: the dashboard's address, or a word that there is none.
     """
-    on_terminate = signal.getsignal(signal.SIGTERM)
-    context = ray.init(
-        address=address or "local",
-        include_dashboard=None if address else dashboard,
-        dashboard_host="127.0.0.1",
-        log_to_driver=False,
-        logging_level=logging.WARNING,
-    )
-    if threading.current_thread() is threading.main_thread():
-        # Ray puts a handler of its own in place, which aborts the process.
-        signal.signal(signal.SIGTERM, on_terminate)
+    ours = not ray.is_initialized()
+    context = start_ray(address, dashboard=dashboard)
     try:
         yield f"http://{context.dashboard_url}" if context.dashboard_url else "no dashboard"
     finally:
-        ray.shutdown()
+        if ours:
+            ray.shutdown()
 
 
 def slots(patience_s: float = 120.0) -> int:

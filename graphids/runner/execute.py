@@ -21,10 +21,11 @@ from ray.exceptions import RayError
 from graphids.runner.cluster import check_store_is_shared, cluster, node_device, slots
 from graphids.runner.forecast import Forecast
 from graphids.runner.handoffs import start_keepers
+from graphids.runner.jobs import Knowledge
 from graphids.runner.plan import Plan, cost
 from graphids.runner.progress import Progress
 from graphids.runner.reservation import Reservations
-from graphids.runner.search import Knowledge, ReadyTrials
+from graphids.runner.search import ReadyTrials
 from graphids.runner.trainable import RunContext, run_job
 from graphids.store.disk import is_disk_full
 from graphids.store.files import write_atomic

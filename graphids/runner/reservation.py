@@ -8,6 +8,7 @@ from typing import Any
 
 from graphids.runner.cluster import InfeasibleError
 from graphids.runner.forecast import Forecast
+from graphids.runner.jobs import Job
 from graphids.runner.packing import (
     Device,
     DoesNotFitError,
@@ -18,7 +19,6 @@ from graphids.runner.packing import (
     refusal_table,
     share,
 )
-from graphids.runner.search import Job
 from graphids.stages.protocol import Demand
 
 

@@ -2,17 +2,18 @@
 
 It suggests a trial the moment its inputs are committed, ``None`` while everything that is left
 waits for something that runs, and ``FINISHED`` when nothing is left that runs or can run. Before
-the first trial of a shape that was never measured it suggests a probe of that shape.
+the first trial of a shape that was never measured it suggests a probe of that shape, where it can
+before the last input of the trial is there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ray.tune.search import Searcher
 
+from graphids.runner.jobs import Fate, Job, Knowledge
 from graphids.runner.packing import MOST_RETRIES
 from graphids.runner.plan import Plan
 from graphids.stages.protocol import Together
@@ -22,59 +23,6 @@ MOST_TOGETHER = 16
 OUT_OF_MEMORY = ("oom", "died")
 """Kinds of failure after which a trial runs again with more memory: a process that was killed
 could not tell why, and memory is the common reason."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """What one Tune trial does: some trials of the grid in one process, or a probe."""
-
-    keys: tuple[str, ...]
-    """Fingerprints of the trials; of a probe, the one that it is made for."""
-    label: str
-    """How it is called."""
-    probe: str | None = None
-    """Shape that is measured; none where trials run."""
-    awaits: int | None = None
-    """Of a job that only keeps its worker: bytes of the ledger when it was made. It waits there
-    until another job has ended."""
-    attempt: int = 0
-    """How often it ran out of memory before."""
-
-    def config(self) -> dict[str, Any]:
-        """The job as Tune hands it to a worker, without what it reserves."""
-        return {
-            "fingerprints": list(self.keys),
-            "label": self.label,
-            "probe": self.probe,
-            "awaits": self.awaits,
-            "attempt": self.attempt,
-        }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Knowledge:
-    """What a searcher asks while a grid runs."""
-
-    is_committed: Callable[[str], bool] = lambda key: False
-    """Asks the store, which knows better than a worker that died."""
-    unmeasured: Callable[[str], str | None] = lambda key: None
-    """Shape of a trial, where it has to be measured before the trial runs."""
-    failure: Callable[[str], Mapping[str, Any] | None] = lambda key: None
-    """Why a trial failed."""
-    reserve: Callable[[Job], Mapping[str, Any]] = lambda job: {}
-    """What a job reserves, as further settings of it."""
-    together: bool = True
-    """Whether trials that differ in their seed alone may share a process."""
-    told: Callable[[], int] = lambda: 0
-    """Bytes of the run's ledger."""
-
-
-@dataclass
-class Fate:
-    """What became of the trials of a job."""
-
-    failed: list[str] = field(default_factory=list)
-    again: list[str] = field(default_factory=list)
 
 
 class ReadyTrials(Searcher):
@@ -106,6 +54,7 @@ class ReadyTrials(Searcher):
         self.stopped: str | None = None
         self._fates: dict[str, Fate] = {}
         self._probed: set[str] = set()
+        self._ahead: list[Job] = []
         self._pending: dict[str, Any] = {}
         self._freed = False
         self._readers = plan.dependents()
@@ -139,6 +88,10 @@ class ReadyTrials(Searcher):
 
     def _next(self) -> Job | None:
         """What can run now; a group that is not whole yet only where nothing else can."""
+        while self._ahead:
+            job = self._ahead.pop(0)
+            if job.probe not in self._probed and job.keys[0] in self.waiting:
+                return job
         incomplete: Job | None = None
         seen: set[str] = set()
         probing = {job.probe for job in self.running.values()}
@@ -156,13 +109,23 @@ class ReadyTrials(Searcher):
                 incomplete = incomplete or job
                 seen.update(group)
             elif shape not in self._probed:
-                label = f"probe {self.plan.trials[key].label}"
-                return Job(keys=(key,), label=label, probe=shape)
+                return self._probe(key, shape)
             elif shape not in probing:
                 # It was probed in vain: the trial runs on an estimate.
                 attempt = self.attempts.get(key, 0)
                 return Job(keys=(key,), label=self.plan.trials[key].label, attempt=attempt)
         return incomplete
+
+    def _probe(self, key: str, shape: str) -> Job:
+        """A probe of the shape of a trial."""
+        return Job(keys=(key,), label=f"probe {self.plan.trials[key].label}", probe=shape)
+
+    def _probe_ahead(self, key: str) -> None:
+        """Has a trial measured that waits for another input: that one's end frees many at once."""
+        if key in self.waiting and not self._ready(key) and self._prepared(key):
+            shape = self.knowledge.unmeasured(key)
+            if shape is not None:
+                self._ahead.append(self._probe(key, shape))
 
     def _keeping(self) -> Job | None:
         """A job for a worker that nothing can use before another job has ended.
@@ -188,6 +151,11 @@ class ReadyTrials(Searcher):
     def _ready(self, key: str) -> bool:
         """Whether a trial's inputs are all committed."""
         return set(self.plan.trials[key].upstream.values()) <= self.done
+
+    def _prepared(self, key: str) -> bool:
+        """Whether the datasets at the beginning of a trial's chain are committed."""
+        upstream = self.plan.trials[key].upstream.values()
+        return all(map(self._prepared, upstream)) if upstream else key in self.done
 
     def _group(self, key: str) -> Sequence[str]:
         """Waiting trials that may share a process with a trial, itself included."""
@@ -240,7 +208,13 @@ class ReadyTrials(Searcher):
         for key in fate.failed:
             self.failed.add(key)
             self._skip(key)
-        self.done |= set(job.keys) - set(fate.failed) - set(fate.again)
+        done = set(job.keys) - set(fate.failed) - set(fate.again)
+        self.done |= done
+        # Datasets are behind everything: what else reads only one is measured when its turn comes.
+        trained = [key for key in job.keys if key in done and self.plan.trials[key].upstream]
+        for key in trained:
+            for reader in self._readers[key]:
+                self._probe_ahead(reader)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Nothing to learn from the metrics of an epoch."""

@@ -14,22 +14,26 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
-import torch
-from ray import tune
+from graphids.imports import uncollected
 
-from graphids.core.memory import limit_memory, trial_device
-from graphids.core.metrics import METRICS_VERSION
-from graphids.core.usage import Usage
-from graphids.grid.trial import Trial
-from graphids.runner.handoffs import fetch
-from graphids.runner.measuring import measure, quiet_libraries
-from graphids.stages.handoff import Handoff, write_handoff
-from graphids.stages.protocol import Report, Stage, Together
-from graphids.store.disk import is_disk_full
-from graphids.store.lease import LeaseLostError, check_fencing
-from graphids.store.ledger import Ledger
-from graphids.store.measurements import Measurements
-from graphids.store.outputs import OutputStore
+# A worker imports this module first of all.
+with uncollected():
+    import torch
+    from ray import tune
+
+    from graphids.core.memory import limit_memory, trial_device
+    from graphids.core.metrics import METRICS_VERSION
+    from graphids.core.usage import Usage
+    from graphids.grid.trial import Trial
+    from graphids.runner.handoffs import fetch
+    from graphids.runner.measuring import measure, quiet_libraries
+    from graphids.stages.handoff import Handoff, write_handoff
+    from graphids.stages.protocol import Report, Stage, Together
+    from graphids.store.disk import is_disk_full
+    from graphids.store.lease import LeaseLostError, check_fencing
+    from graphids.store.ledger import Ledger
+    from graphids.store.measurements import Measurements
+    from graphids.store.outputs import OutputStore
 
 PACKAGES = ("graphids", "ray", "torch", "torch-geometric", "lightning", "polars", "numpy")
 KEEP_S, KEEP_STEP_S = 30.0, 0.05

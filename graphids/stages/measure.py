@@ -26,6 +26,8 @@ from graphids.stages.training import FitConfig, fit
 
 SATURATING = 16
 """Batches' worth of graphs up to which a GPU is timed."""
+COARSE = 4
+"""Growth of the batches that a processor is timed on, where no packing depends on the knee."""
 REHEARSED = 12
 """Batches of a rehearsal."""
 MOST_REHEARSED = 0.25
@@ -54,8 +56,8 @@ def probe_config(graphs: PackedGraphs, batch: Budget) -> ProbeConfig:
     graphs_a_batch = max(1, round(share * len(graphs)))
     if trial_device().type == "cuda":
         # Larger batches show where the device is saturated, which is what packed trials share.
-        graphs_a_batch *= SATURATING
-    return ProbeConfig(max_graphs=graphs_a_batch)
+        return ProbeConfig(max_graphs=graphs_a_batch * SATURATING)
+    return ProbeConfig(max_graphs=graphs_a_batch, growth=COARSE)
 
 
 def measure_training(

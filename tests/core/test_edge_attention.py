@@ -11,6 +11,7 @@ from torch_geometric.nn import GATv2Conv
 
 from graphids.core.batch import GraphBatch
 from graphids.core.models import GAT, VGAE, edge_attention
+from graphids.core.models.autoencoder.network import SIDE_BY_SIDE
 from graphids.core.models.edge_attention import EdgeAttention, attend
 from graphids.core.models.layers import parse_conv, prepare_edges
 
@@ -127,14 +128,17 @@ def test_whole_models_train_as_with_pyg(
     assert_alike(ours, step())
 
 
-@pytest.mark.parametrize("conv", ["gat", "gatv2", "transformer+keep"])
+@pytest.mark.parametrize("graphs", [1, 4, 12])
+@pytest.mark.parametrize("conv", ["gat", "gatv2", "transformer+keep", "gps"])
 def test_folds_over_prepared_edges_are_passes_of_their_own(
-    conv: str, make_batch: MakeBatch
+    conv: str, graphs: int, make_batch: MakeBatch
 ) -> None:
-    batch = make_batch()
+    """The passes of few windows stand side by side: none may see another."""
+    batch = make_batch(graphs=graphs)
     torch.manual_seed(0)
     model = VGAE(**SIZES, conv_type=conv).eval()
     folds = model.node_folds(batch)
+    assert (model.num_folds * batch.num_nodes <= SIDE_BY_SIDE) == (graphs < 12)
     with torch.no_grad():
         found = model.net.hidden_error(batch, folds, model.num_folds)
         for fold in range(model.num_folds):

@@ -175,9 +175,13 @@ def test_predictions_grow_with_everything_and_cover_what_is_fixed() -> None:
 
 
 def test_sizes_are_timed_up_to_the_largest_that_is_allowed() -> None:
-    config = ProbeConfig(graphs=2, max_graphs=6, max_seconds=1e9, repeats=1)
-    probe = probe_training(GAT(**SIZES), windows, config)
-    assert [nodes for nodes, _ in probe.throughput] == [windows(n).num_nodes for n in (2, 4, 6)]
+    for growth, graphs in ((2, (1, 2, 4, 9, 18)), (4, (1, 4, 18)), (50, (1, 18))):
+        config = ProbeConfig(
+            graphs=1, max_graphs=18, growth=growth, max_seconds=1e9, repeats=1, misfit=1.0
+        )
+        probe = probe_training(GAT(**SIZES), windows, config)
+        nodes = [windows(n).num_nodes for n in graphs]
+        assert [found for found, _ in probe.throughput] == nodes
     config = ProbeConfig(graphs=2, max_graphs=6, max_bytes=1, repeats=1)
     assert len(probe_training(GAT(**SIZES), windows, config).throughput) == 1
     config = ProbeConfig(graphs=2, max_graphs=6, max_seconds=1e-9, repeats=1)

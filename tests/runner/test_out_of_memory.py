@@ -20,10 +20,11 @@ from safetensors.torch import load_file
 
 from graphids.commands.loading import load_grid, plan_grid
 from graphids.runner.forecast import Forecast
+from graphids.runner.jobs import Job, Knowledge
 from graphids.runner.packing import GIB, MOST_RETRIES, Device
 from graphids.runner.plan import Plan
 from graphids.runner.reservation import Reservations
-from graphids.runner.search import Job, Knowledge, ReadyTrials
+from graphids.runner.search import ReadyTrials
 from graphids.store.ledger import Ledger
 from graphids.store.outputs import OutputStore
 

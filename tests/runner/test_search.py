@@ -10,8 +10,9 @@ import pytest
 from ray.tune.search import Searcher
 
 from graphids.runner.expansion import make_plan
+from graphids.runner.jobs import Job, Knowledge
 from graphids.runner.plan import DatasetInfo, Plan
-from graphids.runner.search import MOST_RETRIES, MOST_TOGETHER, Job, Knowledge, ReadyTrials
+from graphids.runner.search import MOST_RETRIES, MOST_TOGETHER, ReadyTrials
 from graphids.stages.protocol import Together
 from grids.smoke import GRID
 
@@ -19,6 +20,12 @@ from grids.smoke import GRID
 @pytest.fixture
 def plan() -> Plan:
     return make_plan(GRID, [DatasetInfo(name="sim_small", digest="d" * 64)], None)
+
+
+def roots(plan: Plan, key: str) -> set[str]:
+    """What a trial's chains begin with: prepared datasets."""
+    upstream = set(plan.trials[key].upstream.values())
+    return {root for one in upstream for root in roots(plan, one)} if upstream else {key}
 
 
 def drive(
@@ -39,9 +46,11 @@ def drive(
                     return started
                 break
             for key in found["fingerprints"]:
+                if found["probe"]:
+                    assert roots(search.plan, key) - {key} <= search.done
+                    continue
                 assert set(search.plan.trials[key].upstream.values()) <= search.done
-                if not found["probe"]:
-                    started.append(key)
+                started.append(key)
         trial_id = rng.choice(list(search.running))
         keys = set(search.running[trial_id].keys)
         search.on_trial_complete(trial_id, error=bool(keys & failing))
@@ -228,6 +237,41 @@ def test_each_shape_is_probed_once_before_its_trials(plan: Plan) -> None:
         search.on_trial_complete(next(iter(search.running)))
     assert sorted(probed) == ["autoencode", "classify"]
     assert search.done == set(plan.trials)
+
+
+def test_what_waits_for_another_input_is_probed_before_that_one_ends(plan: Plan) -> None:
+    stage = {key: trial.stage.name for key, trial in plan.trials.items()}
+    measured: set[str] = set()
+
+    def unmeasured(key: str) -> str | None:
+        return "states" if stage[key] == "extract" and "states" not in measured else None
+
+    search = ReadyTrials(plan, (), plan.trials, Knowledge(unmeasured=unmeasured))
+    ended: list[str] = []
+    while not measured:
+        found = search.suggest("t")
+        assert isinstance(found, dict)
+        measured |= {found["probe"]} - {None}
+        ended += [stage[key] for key in found["fingerprints"]]
+        search.on_trial_complete("t")
+    assert ended[-1] == "extract"
+    assert set(ended) - {"baseline"} < {"prepare", "autoencode", "classify", "extract"}
+    assert len(set(ended) & {"autoencode", "classify"}) == 1
+    drive(search, 2, random.Random(0), frozenset())
+    assert search.done == set(plan.trials)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_probes_ahead_wait_for_their_dataset_and_forget_what_was_skipped(
+    plan: Plan, seed: int
+) -> None:
+    rng = random.Random(seed)
+    broken = rng.choice([k for k, t in plan.trials.items() if t.stage.name == "autoencode"])
+    knowledge = Knowledge(unmeasured=lambda key: plan.trials[key].stage.name)
+    search = ReadyTrials(plan, (), plan.trials, knowledge)
+    drive(search, rng.randint(1, 6), rng, frozenset([broken]))
+    assert search.failed == {broken}
+    assert search.done | search.failed | search.skipped == set(plan.trials)
 
 
 def test_a_trial_whose_probe_failed_runs_all_the_same(plan: Plan) -> None:

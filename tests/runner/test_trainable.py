@@ -13,9 +13,10 @@ import torch
 
 from graphids.runner import execute as execution
 from graphids.runner.expansion import make_plan
+from graphids.runner.jobs import Knowledge
 from graphids.runner.plan import DatasetInfo
 from graphids.runner.progress import Progress, clock
-from graphids.runner.search import MOST_RETRIES, Knowledge, ReadyTrials
+from graphids.runner.search import MOST_RETRIES, ReadyTrials
 from graphids.runner.trainable import failure_kind
 from graphids.store.lease import Lease, LeaseLostError
 from graphids.store.ledger import Ledger
