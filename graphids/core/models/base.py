@@ -258,13 +258,14 @@ class ScoreBasedDetectorMixin(GraphModuleBase):
 @contextmanager
 def eval_mode(model: nn.Module) -> Iterator[nn.Module]:
     """Evaluation mode for the block; afterwards each submodule is in its former mode again."""
-    former = [(module, module.training) for module in model.modules()]
-    model.eval()
+    training = [module for module in model.modules() if module.training]
+    if training:
+        model.eval()
     try:
         yield model
     finally:
-        for module, training in former:
-            module.training = training
+        for module in training:
+            module.training = True
 
 
 def try_compile(model: nn.Module, *, conv_type: str | None = None, **kwargs: Any) -> nn.Module:

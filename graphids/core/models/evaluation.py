@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,12 @@ class ScoringModule(LightningModule):
         self.epoch_sink: EpochSink | None = None
         self._validated = ScoreLog()
         self._tested: dict[int, ScoreLog] = {}
+
+    def move_to(self, device: torch.device | str) -> None:
+        """Moves the model to ``device``, at no cost where it is there already."""
+        wanted = torch.device(device)
+        if any(t.device != wanted for t in chain(self.parameters(), self.buffers())):
+            self.to(wanted)
 
     @property
     def decision_threshold(self) -> float | None:

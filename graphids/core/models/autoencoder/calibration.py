@@ -93,7 +93,7 @@ class CalibratedDetector(FittedDetector):
         self.require_built()
         if self.calibrated:
             return
-        self.to(device)
+        self.move_to(device)
         latent = Moments(self.mu_mean.numel(), device)
         windows = Moments(NUM_AXES, device)
         total = 0
@@ -150,7 +150,7 @@ class CalibratedDetector(FittedDetector):
             RuntimeError: ``on_test_setup`` has not run.
         """
         self.require_calibrated()
-        self.to(device)
+        self.move_to(device)
         batch = as_graph_batch(batch).to(device)
         with eval_mode(self):
             found = self.window_axes(batch)

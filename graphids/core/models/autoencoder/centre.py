@@ -63,7 +63,7 @@ class CentredDetector(FittedDetector):
             ValueError: No benign window, or a centre that is 0 or not finite.
         """
         self.require_built()
-        self.to(device)
+        self.move_to(device)
         self.forget_calibration()
         moments = Moments(self.svdd_center.numel(), device)
         with eval_mode(self):

@@ -286,7 +286,7 @@ class DGI(CentredDetector, LateSettings, SplitStep):
             1 / (2 - mean of D); ``z_stats [G, 4]``.
         """
         self.require_built()
-        self.to(device)
+        self.move_to(device)
         batch = as_graph_batch(batch).to(device)
         with eval_mode(self):
             z = self.net(batch)

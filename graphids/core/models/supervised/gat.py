@@ -287,7 +287,7 @@ class GAT(GraphModuleBase, SplitStep):
     ) -> dict[str, Tensor]:
         """``window_features`` of each window, for a fusion head; the model moves to ``device``."""
         self.require_built()
-        self.to(device)
+        self.move_to(device)
         with eval_mode(self):
             _, found = self._activations(as_graph_batch(batch).to(device))
         return window_features(found.logits, found.embedding)
