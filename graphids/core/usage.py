@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 import gc
 from dataclasses import dataclass
 
@@ -53,10 +52,7 @@ def _trim_heap() -> None:
 
     What a trial grows by is then its own, not what the one before had left.
     """
-    name = ctypes.util.find_library("c")
-    if name is None:
-        return
-    library = ctypes.CDLL(name)
+    library = ctypes.CDLL(None)
     try:
         trim = library.malloc_trim
     except AttributeError:

@@ -87,7 +87,10 @@ def measure_here(
 
 def quiet_libraries() -> None:
     """Keeps libraries from telling each trial what is true of every trial."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    lightning = logging.getLogger("lightning.pytorch")
+    # To set a level has every logger of the process forget what it had worked out.
+    if lightning.level != logging.WARNING:
+        lightning.setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning.*")
 
 

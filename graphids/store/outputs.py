@@ -47,10 +47,11 @@ class OutputStore:
     def find(self, fingerprint: str) -> Path | None:
         """Folder of a committed output, ``None`` where there is none."""
         short = fingerprint[:SHORT]
-        found = self._known.get(short)
+        found = self._known.pop(short, None)
         if found is None or not (found / MANIFEST).is_file():
-            self._known = self._scan()
-            found = self._known.get(short)
+            found = self._scan(short).get(short)
+        if found is not None:
+            self._known[short] = found
         return found
 
     def committed(self) -> dict[str, Path]:
@@ -58,13 +59,13 @@ class OutputStore:
         self._known = self._scan()
         return dict(self._known)
 
-    def _scan(self) -> dict[str, Path]:
+    def _scan(self, ending: str = "") -> dict[str, Path]:
         """Folders by the end of their name; without a manifest a folder is not an output."""
         if not self.outputs.is_dir():
             return {}
         # Thousands of folders are listed by their entries alone: a path object each is slower.
         with os.scandir(self.outputs) as entries:
-            names = sorted(entry.name for entry in entries)
+            names = sorted(entry.name for entry in entries if entry.name.endswith(ending))
         return {
             name[-SHORT:]: self.outputs / name
             for name in names
