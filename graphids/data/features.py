@@ -7,14 +7,14 @@ statistic is then a reduction over contiguous runs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
-from graphids.data.topology import key_type, run_starts, topology, with_end
+from graphids.data.runs import exact_sums, ranges, run_starts
+from graphids.data.topology import key_type, topology
 
 NODE_FEATURES: tuple[str, ...] = (
     *(f"byte_{i}_mean" for i in range(8)),
@@ -44,6 +44,7 @@ EDGE_FEATURES: tuple[str, ...] = (
 
 _BYTE = np.arange(256, dtype=np.float64)
 _BYTE_LOG_BYTE = _BYTE * np.log(np.maximum(_BYTE, 1.0))
+_ONES = np.ones(8)
 _NS = 1e-9
 
 
@@ -74,29 +75,23 @@ class WindowArrays:
         )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Groups:
+class _Groups(NamedTuple):
     """Messages of ``g`` windows grouped by node."""
 
+    position: NDArray[np.int64]
+    """Position in its window of each grouped message ``[M]``."""
     row: NDArray[np.int64]
-    """Grouped position -> row of the message among all ``g * W`` ``[M]``."""
+    """Row of each grouped message among all ``g * W`` ``[M]``."""
     start: NDArray[np.int64]
-    """First grouped position of each node, and the end ``[V + 1]``."""
+    """First grouped message of each node, and the end ``[V + 1]``."""
+    num_messages: NDArray[np.int64]
+    """Messages of each node ``[V]``."""
     node: NDArray[np.int64]
     """Node of each message in order of time ``[g, W]``."""
     first_node: NDArray[np.int64]
     """First node of each window, and the end ``[g + 1]``."""
     arbitration_id: NDArray[np.int64]
     """Arbitration id of each node ``[V]``."""
-
-    @property
-    def count(self) -> NDArray[np.int64]:
-        """Messages of each node ``[V]``."""
-        return np.diff(self.start)
-
-    def sums(self, values: NDArray) -> NDArray:
-        """Sum over each node's messages of grouped ``values`` ``[M]``, as ``[V]``."""
-        return np.add.reduceat(values, self.start[:-1])
 
 
 def window_graphs(
@@ -111,18 +106,21 @@ def window_graphs(
     """
     time_ns, payload = np.ascontiguousarray(time_ns), np.ascontiguousarray(payload)
     groups = _group(arbitration_id)
+    num_nodes = groups.first_node[1:] - groups.first_node[:-1]
     local = groups.node - groups.first_node[:-1, None]
-    edge_index = np.stack((local[:, :-1].ravel(), local[:, 1:].ravel()))
-    bidir, edge_freq, clustering = topology(local, groups.first_node)
-    x = np.empty((len(groups.arbitration_id), len(NODE_FEATURES)), dtype=np.float32)
-    _byte_features(groups, payload.reshape(-1, 8)[groups.row], x)
-    _message_features(groups, time_ns.ravel()[groups.row], x)
+    edge_index = np.empty((2, len(local), local.shape[1] - 1), dtype=np.int64)
+    edge_index[0], edge_index[1] = local[:, :-1], local[:, 1:]
+    bidir, edge_freq, clustering = topology(local, num_nodes)
+    x = np.empty((len(groups.num_messages), len(NODE_FEATURES)), dtype=np.float32)
+    _fill_nodes(
+        groups, time_ns.take(groups.row), payload.reshape(-1, 8).take(groups.row, axis=0), x
+    )
     x[:, 28] = clustering
     return WindowArrays(
         x=x,
         arbitration_id=groups.arbitration_id,
-        num_nodes=np.diff(groups.first_node),
-        edge_index=edge_index,
+        num_nodes=num_nodes,
+        edge_index=edge_index.reshape(2, -1),
         edge_attr=_edge_features(time_ns, payload, bidir, edge_freq),
     )
 
@@ -132,145 +130,118 @@ def _group(arbitration_id: NDArray[np.uint32]) -> _Groups:
     g, window = arbitration_id.shape
     bits = (window - 1).bit_length()
     dtype = key_type(int(arbitration_id.max()).bit_length() + bits)
-    key = (arbitration_id.astype(dtype) << bits) | np.arange(window, dtype=dtype)
+    key = (arbitration_id.astype(dtype, copy=False) << bits) | np.arange(window, dtype=dtype)
     key.sort(axis=1)
     position = (key & ((1 << bits) - 1)).astype(np.int64)
     sorted_id = key >> bits
-    is_first = run_starts(sorted_id)
-    row = (position + np.arange(g)[:, None] * window).ravel()
+    is_start = run_starts(sorted_id)
+    start = is_start.nonzero()[0]
+    window_start = np.arange(g + 1) * window
+    row = (position + window_start[:-1, None]).ravel()
     node = np.empty(g * window, dtype=np.int64)
-    node[row] = np.cumsum(is_first, dtype=np.int64) - 1
+    node[row] = is_start[:-1].cumsum() - 1
     return _Groups(
+        position=position.ravel(),
         row=row,
-        start=with_end(np.flatnonzero(is_first), g * window),
+        start=start,
+        num_messages=start[1:] - start[:-1],
         node=node.reshape(g, window),
-        first_node=np.concatenate(([0], np.cumsum(is_first.sum(axis=1)))),
-        arbitration_id=sorted_id[is_first].astype(np.int64),
+        first_node=start.searchsorted(window_start),
+        arbitration_id=sorted_id.take(start[:-1]).astype(np.int64),
     )
 
 
-def _byte_features(groups: _Groups, payload: NDArray[np.uint8], x: NDArray[np.float32]) -> None:
-    """Fills the columns that describe payload bytes, from bytes grouped by node ``[M, 8]``."""
-    count = groups.count
+def _fill_nodes(
+    groups: _Groups,
+    time_ns: NDArray[np.int64],
+    payload: NDArray[np.uint8],
+    x: NDArray[np.float32],
+) -> None:
+    """Fills every column but the clustering from times ``[M]`` and bytes ``[M, 8]`` by node."""
+    count, start = groups.num_messages, groups.start
+    first, window = start[:-1], groups.node.shape[1]
     values = payload.astype(np.float64)
-    squares = values * values
-    member = sparse.csr_array(
-        (np.ones(len(payload)), np.arange(len(payload)), groups.start),
-        shape=(len(count), len(payload)),
-    )
-    sums = (
-        member @ values,
-        member @ squares,
-        member @ np.multiply(values, squares, out=values),
-        member @ np.multiply(squares, squares, out=squares),
-    )
-    deviation, skew, kurtosis = _shapes(np.repeat(count, 8), [total.ravel() for total in sums])
-    x[:, 0:8] = sums[0] / count[:, None]
-    x[:, 8:16] = deviation.reshape(-1, 8)
-    x[:, 16:24] = _ranges(groups, payload)
-    x[:, 25] = groups.sums(_entropy(payload)) / count
-    x[:, 26] = skew.reshape(-1, 8).mean(axis=1)
-    x[:, 27] = kurtosis.reshape(-1, 8).mean(axis=1)
-    x[:, 30] = _change_rate(groups, payload)
+    mean = exact_sums(values, start) / count[:, None]
+    shapes = _shapes(groups, values, mean)
+    x[:, 0:8] = mean
+    x[:, 8:16] = shapes[0]
+    x[:, 26:28] = shapes[1:].sum(axis=-1).T / 8
+    x[:, 16:24] = ranges(payload, start)
+    x[:, 24] = count
+    iat_mean = (time_ns[start[1:] - 1] - time_ns[first]) / np.maximum(count - 1, 1)
+    each = np.empty((4, len(payload)))
+    each[0] = _entropy(payload, values)
+    each[1] = groups.position < window // 2
+    each[2] = _changed_bytes(payload)
+    np.subtract(time_ns[1:], time_ns[:-1], out=each[3, 1:])
+    each[3] -= iat_mean.repeat(count)
+    each[2:, first] = 0.0  # a node's first message follows none of its own
+    each[3] *= each[3]
+    entropy, first_half, changed, variance = np.add.reduceat(each, first, axis=1)
+    x[:, 25] = entropy / count
+    x[:, 29] = first_half / count
+    x[:, 30] = changed / (8.0 * np.maximum(count - 1, 1))
+    x[:, 31] = iat_mean * _NS
+    x[:, 32] = np.sqrt(variance / np.maximum(count - 2, 1)) * _NS
+    # Every message but the first of the window ends an edge, every one but the last begins one.
+    x[:, 33] = x[:, 34] = count
+    x[groups.node[:, 0], 33] -= 1
+    x[groups.node[:, -1], 34] -= 1
 
 
 def _shapes(
-    count: NDArray[np.int64], power_sums: Sequence[NDArray[np.float64]]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Sample standard deviation, skewness and excess kurtosis of ``B`` samples of integers.
+    groups: _Groups, values: NDArray[np.float64], mean: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Sample standard deviation, skewness and excess kurtosis of the bytes of each node.
 
-    Power sums of integers are exact in float64. They are moved to the nearest integer to the mean,
-    still exactly, which leaves central moments without cancellation.
+    Moments about the integer nearest to the mean are sums of integers, exact in float64; moved to
+    the mean by less than one they lose nothing by cancellation.
 
     Args:
-        count: values of each sample ``[B]``.
-        power_sums: sums of their first to fourth powers, each ``[B]``.
+        groups: the messages.
+        values: their bytes by node ``[M, 8]``.
+        mean: mean of each byte ``[V, 8]``.
 
     Returns:
-        Three arrays ``[B]``, 0 where a sample does not vary; the last two clipped to -10 .. 10.
+        Three arrays ``[V, 8]``, 0 where a byte does not vary; the last two clipped to -10 .. 10.
     """
-    varies = np.flatnonzero(count * power_sums[1] > power_sums[0] ** 2)
-    n = count[varies].astype(np.float64)
-    s1, s2, s3, s4 = (values[varies] for values in power_sums)
-    mean = s1 / n
-    c = np.rint(mean)
-    d = mean - c
-    e2 = (s2 - c * (2 * s1 - n * c)) / n
-    e3 = (s3 - c * (3 * s2 - c * (3 * s1 - n * c))) / n
-    e4 = (s4 - c * (4 * s3 - c * (6 * s2 - c * (4 * s1 - n * c)))) / n
+    nearest = np.rint(mean)
+    powers = np.empty((3, *values.shape))
+    from_nearest = values - nearest.repeat(groups.num_messages, axis=0)
+    np.multiply(from_nearest, from_nearest, out=powers[0])
+    np.multiply(from_nearest, powers[0], out=powers[1])
+    np.multiply(powers[0], powers[0], out=powers[2])
+    moments = exact_sums(powers, groups.start).reshape(3, -1)
+    varies = moments[0].nonzero()[0]
+    n = groups.num_messages.take(varies >> 3).astype(np.float64)
+    d = (mean - nearest).take(varies)
+    e2, e3, e4 = moments.take(varies, axis=1) / n
     m2 = e2 - d * d
     m3 = e3 - d * (3 * e2 - 2 * d * d)
     m4 = e4 - d * (4 * e3 - d * (6 * e2 - 3 * d * d))
-    shapes = (
-        np.sqrt(m2 * (n / (n - 1))),
-        np.clip(m3 / (m2 * np.sqrt(m2)), -10, 10),
-        np.clip(m4 / (m2 * m2) - 3, -10, 10),
-    )
-    deviation, skew, kurtosis = np.zeros((3, len(count)))
-    deviation[varies], skew[varies], kurtosis[varies] = shapes
-    return deviation, skew, kurtosis
+    shapes = np.zeros((3, mean.size))
+    shapes[0, varies] = np.sqrt(m2 * (n / (n - 1)))
+    shapes[1, varies] = m3 / (m2 * np.sqrt(m2))
+    shapes[2, varies] = m4 / (m2 * m2) - 3
+    np.minimum(shapes[1:], 10.0, out=shapes[1:])
+    np.maximum(shapes[1:], -10.0, out=shapes[1:])
+    return shapes.reshape(3, *mean.shape)
 
 
-def _entropy(payload: NDArray[np.uint8]) -> NDArray[np.float64]:
+def _entropy(payload: NDArray[np.uint8], values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Entropy in nats of each message's bytes taken as a distribution ``[M]``; 0 for zero bytes.
 
     Written as ln s - (sum b ln b) / s with s the sum of the bytes.
     """
-    ones = np.ones(8)
-    total = np.maximum(payload.astype(np.float64) @ ones, 1.0)
-    return np.maximum(np.log(total) - (_BYTE_LOG_BYTE[payload] @ ones) / total, 0.0)
+    total = np.maximum(values @ _ONES, 1.0)
+    return np.maximum(np.log(total) - (_BYTE_LOG_BYTE.take(payload) @ _ONES) / total, 0.0)
 
 
-def _ranges(groups: _Groups, payload: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Largest minus smallest of each byte of each node ``[V, 8]``.
-
-    A run of n messages is covered by two runs of the largest power of two up to n, whose extremes
-    are found for all messages by doubling.
-    """
-    count = groups.count
-    ranges = np.zeros((len(count), 8), dtype=np.uint8)
-    level = np.frexp(count.astype(np.float64))[1] - 1
-    high = low = payload
-    for k in range(1, int(level.max()) + 1):
-        half = 1 << (k - 1)
-        high = np.maximum(high[:-half], high[half:])
-        low = np.minimum(low[:-half], low[half:])
-        nodes = np.flatnonzero(level == k)
-        first, last = groups.start[nodes], groups.start[nodes + 1] - 2 * half
-        ranges[nodes] = np.maximum(high[first], high[last]) - np.minimum(low[first], low[last])
-    return ranges
-
-
-def _change_rate(groups: _Groups, payload: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Share of non-zero successive differences, averaged over the eight bytes ``[V]``."""
+def _changed_bytes(payload: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """How many bytes of a message differ from those of the one before it ``[M]``."""
     differs = np.zeros(payload.shape, dtype=bool)
     np.not_equal(payload[1:], payload[:-1], out=differs[1:])
-    changed = np.bitwise_count(differs.view(np.uint64).ravel()).astype(np.int64)
-    changed[groups.start[:-1]] = 0
-    return groups.sums(changed) / (8.0 * np.maximum(groups.count - 1, 1))
-
-
-def _message_features(groups: _Groups, time_ns: NDArray[np.int64], x: NDArray[np.float32]) -> None:
-    """Fills the columns on counts, degrees and times, from times grouped by node ``[M]``."""
-    count, start = groups.count, groups.start
-    window = groups.node.shape[1]
-    x[:, 24] = count
-    x[:, 29] = groups.sums((groups.row % window < window // 2).astype(np.int64)) / count
-    gaps = np.maximum(count - 1, 1)
-    iat_mean = (time_ns[start[1:] - 1] - time_ns[start[:-1]]) / gaps
-    deviation = np.zeros(len(time_ns))
-    deviation[1:] = np.diff(time_ns)
-    deviation -= np.repeat(iat_mean, count)
-    deviation[start[:-1]] = 0.0
-    iat_variance = groups.sums(deviation * deviation) / np.maximum(count - 2, 1)
-    x[:, 31] = iat_mean * _NS
-    x[:, 32] = np.sqrt(np.where(count > 2, iat_variance, 0.0)) * _NS
-    # Every message but the first of the window ends an edge, every one but the last begins one.
-    in_degree, out_degree = count.copy(), count
-    in_degree[groups.node[:, 0]] -= 1
-    out_degree[groups.node[:, -1]] -= 1
-    x[:, 33] = in_degree
-    x[:, 34] = out_degree
+    return np.bitwise_count(differs.view(np.uint64).ravel())
 
 
 def _edge_features(
@@ -282,7 +253,7 @@ def _edge_features(
     """Features of the edge into each message but the first of its window ``[E, 11]``."""
     before, after = payload[:, :-1], payload[:, 1:]
     attr = np.empty((*before.shape[:2], len(EDGE_FEATURES)), dtype=np.float32)
-    attr[..., 0] = np.diff(time_ns, axis=1) * _NS
+    attr[..., 0] = (time_ns[:, 1:] - time_ns[:, :-1]) * _NS
     attr[..., 1:9] = np.maximum(before, after) - np.minimum(before, after)
     attr[..., 9] = bidir
     attr[..., 10] = edge_freq

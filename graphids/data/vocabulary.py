@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 UNK_INDEX = 0
@@ -21,10 +23,14 @@ class Vocabulary:
 
     ids: tuple[int, ...]
     """Known arbitration ids, strictly ascending."""
+    _known: NDArray[np.int64] = field(init=False, repr=False, compare=False)
+    """The same and, after them, a number that is no id: any id has a place in it ``[n + 1]``."""
 
     def __post_init__(self) -> None:
         if any(low >= high for low, high in zip(self.ids, self.ids[1:], strict=False)):
             raise ValueError("vocabulary ids must ascend without repeats; use Vocabulary.from_ids")
+        known = np.array([*self.ids, np.iinfo(np.int64).max])
+        object.__setattr__(self, "_known", known)
 
     @classmethod
     def from_ids(cls, arbitration_id: Tensor) -> Vocabulary:
@@ -43,12 +49,14 @@ class Vocabulary:
         return hashlib.sha256(json.dumps(entries).encode()).hexdigest()
 
     def encode(self, arbitration_id: Tensor) -> Tensor:
-        """Index of each id, ``UNK_INDEX`` for an unknown one; int64, same shape."""
-        if not self.ids:
-            return torch.zeros_like(arbitration_id, dtype=torch.int64)
-        known = torch.tensor(self.ids, dtype=torch.int64, device=arbitration_id.device)
-        position = torch.searchsorted(known, arbitration_id).clamp_(max=len(self.ids) - 1)
-        return torch.where(known[position] == arbitration_id, position + 1, UNK_INDEX)
+        """Index of each id, ``UNK_INDEX`` for an unknown one; int64, same shape.
+
+        Both are on the CPU, where ids come from.
+        """
+        ids = arbitration_id.numpy()
+        position = self._known.searchsorted(ids)
+        is_known = self._known.take(position) == ids
+        return torch.from_numpy(np.where(is_known, position + 1, UNK_INDEX))
 
     def to_json(self) -> dict[str, Any]:
         """A dictionary that ``json`` can write."""

@@ -214,7 +214,7 @@ def test_window_by_window() -> None:
         unit="ms",
         reach=1.0,
         larger_is_better=False,
-        why=f"{why}; the limit is some 300 operations on 20 nodes, which cost their calls and not "
-        "their arithmetic: about a third builds the graph, a quarter is the LSTM over the layers",
+        why=f"{why}; the time is that of some 300 calls of numpy and torch on 20 nodes, hardly of "
+        "their arithmetic: two fifths build the graph, a fifth is the LSTM over the layers",
     )
     assert ours.backlog() == 0

@@ -183,7 +183,7 @@ def test_widths_that_the_heads_do_not_divide_get_one_head(
 def test_a_gps_block_leaves_norm_and_dropout_to_the_convolution() -> None:
     model = block("gps+keep", dropout=0.9)
     assert model.norm is None
-    assert isinstance(model.tail, torch.nn.Identity)
+    assert model.plain
     assert isinstance(model.conv, GlobalConv)
     assert not model.conv.gps.conv.add_self_loops
     assert model.conv.gps.norm_with_batch

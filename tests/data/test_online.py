@@ -49,7 +49,7 @@ def test_graphs_are_those_of_the_capture(window: int, stride: int) -> None:
     for i, graph in enumerate(found):
         of_capture = gather_batch(expected, torch.tensor([i]))
         for name in FIELDS:
-            torch.testing.assert_close(vars_of(graph)[name], vars_of(of_capture)[name])
+            assert torch.equal(vars_of(graph)[name], vars_of(of_capture)[name]), name
         assert graph.graph_index.tolist() == [i]
 
 

@@ -8,13 +8,14 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 from torch_geometric.nn import GATConv, GPSConv, GraphNorm, TransformerConv
-from torch_geometric.utils import add_self_loops, remove_self_loops
 
 from graphids.core.models.checks import require_choice
 from graphids.core.models.edge_attention import EdgeAttention
 from graphids.core.models.id_encoding.base import IdEncoder
+from graphids.core.models.loops import one_loop_each
 
 CONV_TYPES = ("gat", "gatv2", "transformer", "gps")
 """Graph convolutions that exist."""
@@ -77,8 +78,7 @@ def prepare_edges(
         edge_attr = like.new_zeros(edge_index.shape[1], edge_dim)
     if not conv.adds_loops:
         return Edges(edge_index, edge_attr)
-    ends, features = remove_self_loops(edge_index, edge_attr)
-    return Edges(*add_self_loops(ends, features, fill_value="mean", num_nodes=like.shape[0]))
+    return Edges(*one_loop_each(edge_index, edge_attr, like.shape[0]))
 
 
 def require_conv(name: str, conv_type: str) -> None:
@@ -175,7 +175,7 @@ class ConvBlock(nn.Module):
         plain = plain or conv.kind == "gps"
         self.conv = make_conv(conv, in_dim, out_dim, heads, edge_dim)
         self.norm = GraphNorm(out_dim) if norm and not plain else None
-        self.tail = nn.Identity() if plain else nn.Sequential(nn.ReLU(), nn.Dropout(dropout))
+        self.plain, self.dropout = plain, dropout
 
     def forward(self, x: Tensor, edges: Edges, batch: Tensor | None) -> Tensor:
         """``[V, out_dim]`` of nodes ``[V, in_dim]``, edges and the graph of each node ``[V]``."""
@@ -184,7 +184,10 @@ class ConvBlock(nn.Module):
         x = self.conv(x, *edges)
         if self.norm is not None:
             x = self.norm(x, batch)
-        return self.tail(x)
+        if self.plain:
+            return x
+        x = x.relu()
+        return functional.dropout(x, self.dropout) if self.training else x
 
     def attention(self, x: Tensor, edges: Edges) -> tuple[Tensor, Tensor]:
         """Edges as the convolution sees them ``[2, E]`` and their weights ``[E, heads]``.

@@ -12,7 +12,7 @@ def attack_probability(logits: Tensor) -> Tensor:
     In float64: a float32 softmax is 1 from a logit difference of 17 on, and confident windows would
     tie.
     """
-    return logits.double().softmax(dim=-1)[:, 1:].sum(dim=-1)
+    return logits.softmax(dim=-1, dtype=torch.float64)[:, 1:].sum(dim=-1)
 
 
 def accuracy(logits: Tensor, y: Tensor) -> Tensor:

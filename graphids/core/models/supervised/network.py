@@ -95,7 +95,14 @@ class GATNetwork(nn.Module):
         inputs = self.input(self.input.id_encoder.ids_of(batch), batch.x)
         layers = self.convs.outputs(inputs, self._edges(batch), batch.batch)
         embedding = self.pool(self.jump(layers), batch.batch, batch.step, batch.num_graphs)
-        return Activations(self.head(embedding), embedding, inputs, layers)
+        return Activations(self._logits(embedding), embedding, inputs, layers)
+
+    def _logits(self, embedding: Tensor) -> Tensor:
+        """``[G, K]`` by the head, whose dropout is called in training alone."""
+        for layer in self.head:
+            if self.training or not isinstance(layer, nn.Dropout):
+                embedding = layer(embedding)
+        return embedding
 
     def attention_weights(
         self, batch: GraphBatch, activations: Activations

@@ -32,6 +32,7 @@ class WindowPool(nn.Module):
         super().__init__()
         self.out_dim = width * len(aggregations)
         self.nodes = MultiAggregation(list(aggregations))
+        self.averages = list(aggregations) == ["mean"]
         self.stepwise = sequence_pool != "flat"
         self.attention: nn.Module | None = None
         self.gru: nn.GRU | None = None
@@ -51,11 +52,11 @@ class WindowPool(nn.Module):
             num_graphs: Number of windows ``G``.
         """
         if step is None or not self.stepwise:
-            return self.nodes(x, graph, dim_size=num_graphs)
+            return self._pooled(x, graph, num_graphs)
         length = step.max() + 1
         # Present steps alone, by graph and then by step: absent ones need no mask.
         present, row = torch.unique(graph * length + step, return_inverse=True)
-        steps = self.nodes(x, row, dim_size=present.numel())
+        steps = self._pooled(x, row, present.numel())
         owner = present // length
         if self.gru is not None:
             return self._last_state(self.gru, steps, owner, num_graphs)
@@ -63,6 +64,12 @@ class WindowPool(nn.Module):
             return scatter(steps, owner, dim_size=num_graphs, reduce="mean")
         shares = softmax(self.attention(steps), owner, num_nodes=num_graphs)
         return scatter(shares * steps, owner, dim_size=num_graphs, reduce="sum")
+
+    def _pooled(self, x: Tensor, group: Tensor, num_groups: int) -> Tensor:
+        """Aggregated nodes ``[num_groups, out_dim]``; a mean over all of them needs no scatter."""
+        if self.averages and num_groups == 1:
+            return x.mean(dim=0, keepdim=True)
+        return self.nodes(x, group, dim_size=num_groups)
 
     @staticmethod
     def _last_state(gru: nn.GRU, steps: Tensor, owner: Tensor, num_graphs: int) -> Tensor:
