@@ -156,7 +156,7 @@ def test_training_epoch(graphs: PackedGraphs, scale: str) -> None:
         larger_is_better=False,
         cold=(ours.cold, theirs.cold),
         why=f"one thread; {len(graphs):,} graphs of simulated traffic, up to {BUDGET.nodes:,} "
-        "nodes a step; the LSTM over the layers is most of what is left, and it is arithmetic; in "
-        "pieces that stay in the cache it would take a third less, but the peak of its memory "
-        "would be missed by 2 %",
+        "nodes a step; the LSTM over the layers and the attention over the edges are two thirds of "
+        "ours and run in pieces that stay in the cache; the smaller the network, the more of a "
+        "step is what both sides share: dropout, sums over edges, calls",
     )

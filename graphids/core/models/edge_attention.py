@@ -135,20 +135,19 @@ class _Attention(torch.autograd.Function):
     ) -> Tensor:
         """Nodes ``[V, H * C]``; arguments as in ``attend``."""
         source, target = edge_index
-        heads, width = att.shape
-        weights = left.new_empty(source.numel(), heads)
-        work = _Work(left, source.numel(), 2)
+        weights = left.new_empty(source.numel(), att.shape[0])
+        work, by_head = _Work(left, source.numel(), 2), _ByHead(att)
         for rows in work.pieces():
             hidden = work.take(0, left, source[rows]).add_(work.take(1, right, target[rows]))
             hidden.addmm_(edge_attr[rows], edge_weight.t())
             functional.leaky_relu_(hidden, slope)
-            by_head = hidden.view(-1, heads, width).mul_(att)
-            torch.sum(by_head, dim=-1, out=weights[rows])
+            hidden.mul_(att.reshape(-1))
+            by_head.sum(hidden, out=weights[rows])
         _softmax_(weights, target, left.shape[0])
         out = torch.zeros_like(left)
         for rows in work.pieces():
             message = work.take(0, left, source[rows])
-            message.view(-1, heads, width).mul_(weights[rows].unsqueeze(-1))
+            message.mul_(by_head.spread(weights[rows], out=work.arrays[1, : len(message)]))
             out.index_add_(0, target[rows], message)
         ctx.save_for_backward(
             left, right, edge_weight, att, source, target, edge_attr, weights, out
@@ -168,26 +167,48 @@ class _Attention(torch.autograd.Function):
         to_left, to_right = torch.zeros_like(left), torch.zeros_like(right)
         to_edge = edge_weight.new_zeros(edge_weight.shape[::-1])
         to_att = att.new_zeros(heads * width)
-        work = _Work(left, source.numel(), 3)
+        work, by_head = _Work(left, source.numel(), 4), _ByHead(att)
         ones = torch.ones_like(work.arrays[0])
         for rows in work.pieces():
-            begin, end, weight = source[rows], target[rows], weights[rows].unsqueeze(-1)
+            begin, end, weight = source[rows], target[rows], weights[rows]
             hidden, passed = work.take(0, left, begin), work.take(1, grad, end)
             other = torch.mul(hidden, passed, out=work.arrays[2, : end.numel()])
-            gain = other.view(-1, heads, width).sum(dim=-1, keepdim=True)
-            gain = gain.sub_(mean.index_select(0, end).unsqueeze(-1)).mul_(weight)
-            passed.view(-1, heads, width).mul_(weight)
+            gain = by_head.sum(other).sub_(mean.index_select(0, end)).mul_(weight)
+            passed.mul_(by_head.spread(weight, out=other))
+            gains = by_head.spread(gain, out=work.arrays[3, : end.numel()])
             hidden.add_(work.take(2, right, end)).addmm_(edge_attr[rows], edge_weight.t())
             torch.ops.aten.leaky_relu_backward.grad_input(
                 ones[: end.numel()], hidden, ctx.slope, False, grad_input=other
             )
-            hidden.mul_(other).view(-1, heads, width).mul_(gain)
-            to_att += hidden.sum(dim=0)
-            other.view(-1, heads, width).mul_(gain).mul_(att)
+            to_att += hidden.mul_(other).mul_(gains).sum(dim=0)
+            other.mul_(gains).mul_(att.reshape(-1))
             to_edge.addmm_(edge_attr[rows].t(), other)
             to_right.index_add_(0, end, other)
             to_left.index_add_(0, begin, other.add_(passed))
         return to_left, to_right, to_edge.t(), to_att.view_as(att), None, None, None
+
+
+class _ByHead:
+    """Sums over the numbers of a head, and numbers of heads for each of these.
+
+    By products of matrices, because sums and products over a few neighbours are slow.
+    """
+
+    def __init__(self, att: Tensor) -> None:
+        """Takes heads and width of ``att [H, C]``."""
+        heads, width = att.shape
+        self.ones = att.new_ones(width)
+        self.heads = torch.eye(heads, dtype=att.dtype).repeat_interleave(width, dim=1)
+
+    def sum(self, rows: Tensor, out: Tensor | None = None) -> Tensor:
+        """Sums ``[n, H]`` of contiguous ``rows [n, H * C]``."""
+        out = rows.new_empty(len(rows), len(self.heads)) if out is None else out
+        torch.mv(rows.view(-1, self.ones.numel()), self.ones, out=out.view(-1))
+        return out
+
+    def spread(self, numbers: Tensor, out: Tensor) -> Tensor:
+        """``numbers [n, H]``, each as often as a head is wide, in ``out [n, H * C]``."""
+        return torch.mm(numbers, self.heads, out=out)
 
 
 class _Work:
