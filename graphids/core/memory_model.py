@@ -21,7 +21,7 @@ from graphids.core.batch import GraphBatch
 
 Trace = Sequence[tuple[str, int]]
 """Name of each operation of a step and the bytes that live after it."""
-FAR = 1e-3
+FAR = 1e-5
 """Misfit, as a share of the peak, from which padding is tried as an explanation."""
 MUCH_BETTER = 0.2
 """Padding explains the bytes where it leaves at most this share of the misfit."""

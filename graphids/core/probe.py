@@ -37,10 +37,12 @@ from graphids.core.speed_model import fit_speed, knee
 
 Step = Callable[[GraphBatch], object]
 """Does on a batch what is measured."""
-JUDGE = 8
+JUDGE = 16
 """Size of the batch that judges a fit, in times of the smallest one."""
 LARGER = 4
-"""Times that batches are larger where the judge found the fit wrong."""
+"""Times that batches are larger where the judge found the fit wrong, and on a processor."""
+ENOUGH_S = 0.1
+"""Seconds after which a step is not timed once more."""
 TIMED_AFTER = 2.2
 """Steps that are timed after those of the last size, in steps of that size: a forward pass and a
 step with fewer edges.
@@ -155,8 +157,8 @@ def _memory(
 ) -> MemoryModel:
     """Traces small steps, and larger ones where a large one shows that small ones differ.
 
-    They do where layers work in pieces that a small batch does not fill, and where chance, such as
-    random masks, blurs them.
+    They do where layers work in pieces that a small batch does not fill, as ours do on a processor,
+    and where chance, such as random masks, blurs them.
     """
 
     def traced(given: Iterable[GraphBatch], *, held_out: int = 0) -> MemoryModel:
@@ -168,9 +170,12 @@ def _memory(
             traces.append(trace.moments)
         return fit_memory(shapes, traces, held_out=held_out)
 
-    judged = chain(varied(batches, config.graphs), [batches(JUDGE * config.graphs)])
+    graphs = config.graphs
+    if batches(1).x.device.type == "cpu":
+        graphs *= LARGER
+    judged = chain(varied(batches, graphs), [batches(JUDGE * config.graphs)])
     model = traced(judged, held_out=1)
-    if model.misfit > config.misfit:
+    if model.misfit > config.misfit and graphs == config.graphs:
         model = traced(varied(batches, LARGER * config.graphs))
     return replace(model, factor=_allocator_factor(step, alive, batches(2 * config.graphs)))
 
@@ -244,15 +249,15 @@ def _sizes(config: ProbeConfig) -> Sequence[int]:
 
 
 def _seconds(step: Step, batch: GraphBatch, repeats: int) -> float:
-    """Median of some calls after one to warm up.
+    """Median of some calls after one to warm up, of few where they are long.
 
     Of a step on one core its processor time counts: what else runs on the machine does not.
     """
     device = batch.x.device
     single = device.type == "cpu" and torch.get_num_threads() == 1
     clock = time.process_time if single else time.perf_counter
-    times = []
-    for _ in range(repeats + 1):
+    times: list[float] = []
+    while len(times) <= repeats and sum(times[1:]) < ENOUGH_S:
         synchronize(device)
         start = clock()
         step(batch)

@@ -22,7 +22,7 @@ Batches = Callable[[int], GraphBatch]
 
 
 def varied(batches: Batches, graphs: int) -> Iterator[GraphBatch]:
-    """Nine batches of as many graphs to twice as many: other edges, nodes, loops and padding.
+    """Ten batches of as many graphs to twice as many: other edges, nodes, loops and padding.
 
     Together they tell apart what each graph, node, edge, loop and padded node costs. None has much
     fewer edges than the smallest: some layers work on edges in pieces of a fixed size, and what a
@@ -32,15 +32,17 @@ def varied(batches: Batches, graphs: int) -> Iterator[GraphBatch]:
     by_nodes = large.ptr.diff().argsort()
     half = max(1, by_nodes.numel() // 2)
     low, high, highest = by_nodes[:half], by_nodes[-half:], by_nodes[-1:]
+    most = by_nodes[: -half // 2]
     yield small
     yield large
     yield thinned(large, 2)
     yield looped(large, 2)
     yield looped(thinned(large, 2), 3)
     yield selected(large, low)
+    yield selected(large, most)
     yield selected(large, high)
     yield selected(large, torch.cat((low, highest)))
-    yield thinned(selected(large, torch.cat((by_nodes[: -half // 2], highest))), 2)
+    yield thinned(selected(large, torch.cat((most, highest))), 2)
 
 
 def thinned(batch: GraphBatch, n: int) -> GraphBatch:

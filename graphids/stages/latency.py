@@ -31,7 +31,7 @@ WINDOWS = "latency_windows"
 """Windows that they were measured on."""
 WARM_UP = 10
 """Windows judged before any is timed."""
-MOST_WINDOWS = 200
+MOST_WINDOWS = 120
 """Windows that are timed at most."""
 GOLDEN = 0.6180339887498949
 """Part of all windows from one to the next one, round and round: the golden section spreads any

@@ -70,15 +70,16 @@ def test_a_batch_of_few_windows_takes_no_more_than_predicted(name: str) -> None:
 def test_batches_of_other_proportions_are_made_of_whole_graphs() -> None:
     """A loss that looks its windows up finds each with the nodes that it has."""
     rows = []
-    for batch in varied(windows, 8):
-        assert torch.equal(batch.ptr.diff(), windows(16).ptr.diff()[batch.graph_index])
+    for batch in varied(windows, 32):
+        assert torch.equal(batch.ptr.diff(), windows(64).ptr.diff()[batch.graph_index])
         source, target = batch.batch[batch.edge_index]
         assert torch.equal(source, target)
         assert bool((source.diff() >= 0).all())
         assert batch.edge_attr.untyped_storage().nbytes() == batch.edge_attr.nbytes
         one = BatchShape.of(batch)
-        rows.append((1, one.graphs, one.nodes, one.edges, one.loops, one.squares))
-    assert np.linalg.matrix_rank(np.array(rows, dtype=float)) == 6
+        padded = (one.graphs * one.squares) ** 0.5
+        rows.append((1, one.graphs, one.nodes, one.edges, one.loops, one.squares, padded))
+    assert np.linalg.matrix_rank(np.array(rows, dtype=float)) == 7
 
 
 def test_attention_among_all_nodes_is_found_and_edges_alone_have_no_such_term() -> None:
