@@ -15,6 +15,7 @@ from graphids.commands import table as table_command
 from graphids.commands.errors import RequestError
 from graphids.commands.loading import requested_plan
 from graphids.commands.plan import read_needs, show
+from graphids.runner.ahead import TERMINATED
 from graphids.runner.cluster import InfeasibleError
 from graphids.runner.devices import local_device
 from graphids.runner.execute import RunOptions, execute
@@ -23,8 +24,6 @@ from graphids.runner.packing import GIB
 from graphids.runner.plan import Plan
 from graphids.store.ledger import Ledger
 from graphids.store.outputs import OutputStore
-
-TERMINATED = 128 + signal.SIGTERM
 
 
 class RunFlags(TypedDict):

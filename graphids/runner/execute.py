@@ -18,6 +18,7 @@ import ray
 from ray import tune
 from ray.exceptions import RayError
 
+from graphids.runner.ahead import handlers_kept
 from graphids.runner.cluster import check_store_is_shared, cluster, node_device, slots
 from graphids.runner.forecast import Forecast
 from graphids.runner.handoffs import start_keepers
@@ -191,7 +192,9 @@ def _fit(tuner: tune.Tuner) -> None:
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)
     try:
-        tuner.fit()
+        # Tune's handler of SIGINT would swallow what comes after the run, round by round.
+        with handlers_kept():
+            tuner.fit()
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

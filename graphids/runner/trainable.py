@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
@@ -16,8 +17,9 @@ from typing import Any, cast
 
 from graphids.imports import uncollected
 
-# A worker imports this module first of all.
-with uncollected():
+# A worker imports this module first of all. A process that has torch already may hold models of its
+# own, which nothing would free any more.
+with nullcontext() if "torch" in sys.modules else uncollected():
     import torch
     from ray import tune
 

@@ -37,7 +37,7 @@ CASE = "grid of 26 trials, start-up included"
 TRAINED = ("ce", "focal", "vgae")
 AUROC_TOLERANCE = 0.05
 """Largest difference of a row's mean AUROC over subsets and seeds: batches are drawn differently,
-and four epochs are few."""
+and eight epochs are few."""
 
 WORKER = """
 import time, torch

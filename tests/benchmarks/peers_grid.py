@@ -11,7 +11,7 @@ from graphids.stages import Autoencode, Classify, Extract, FitConfig, Fuse, Prep
 
 DATA = Prepare(window=100, stride=100)
 BATCH = Budget(nodes=4096, edges=16384)
-FIT = FitConfig(max_epochs=4)
+FIT = FitConfig(max_epochs=8)
 BASELINE = Classify(
     data=DATA, model=GATConfig(pooling="multi", embedding_dim=64), batch=BATCH, fit=FIT, loss="ce"
 )

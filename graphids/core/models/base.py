@@ -257,7 +257,10 @@ class ScoreBasedDetectorMixin(GraphModuleBase):
 
 @contextmanager
 def eval_mode(model: nn.Module) -> Iterator[nn.Module]:
-    """Evaluation mode for the block; afterwards each submodule is in its former mode again."""
+    """Evaluation mode for the block; afterwards what was training trains again.
+
+    The block sets nothing to train.
+    """
     training = [module for module in model.modules() if module.training]
     if training:
         model.eval()
