@@ -41,6 +41,8 @@ JUDGE = 16
 """Size of the batch that judges a fit, in times of the smallest one."""
 LARGER = 4
 """Times that batches are larger where the judge found the fit wrong, and on a processor."""
+CHANCE = 0.03
+"""Misfit on a processor that random masks explain."""
 ENOUGH_S = 0.1
 """Seconds after which a step is not timed once more."""
 TIMED_AFTER = 2.2
@@ -170,13 +172,13 @@ def _memory(
             traces.append(trace.moments)
         return fit_memory(shapes, traces, held_out=held_out)
 
-    graphs = config.graphs
+    graphs, misfit = config.graphs, config.misfit
     if batches(1).x.device.type == "cpu":
-        graphs *= LARGER
+        graphs, misfit = LARGER * graphs, max(CHANCE, misfit)
     judged = chain(varied(batches, graphs), [batches(JUDGE * config.graphs)])
     model = traced(judged, held_out=1)
-    if model.misfit > config.misfit and graphs == config.graphs:
-        model = traced(varied(batches, LARGER * config.graphs))
+    if model.misfit > misfit:
+        model = traced(varied(batches, LARGER * graphs))
     return replace(model, factor=_allocator_factor(step, alive, batches(2 * config.graphs)))
 
 
@@ -213,7 +215,8 @@ def _timed(
         shape = BatchShape.of(grown)
         if seconds:
             expected = seconds[-1] * shape.nodes / max(1, shapes[-1].nodes)
-            cost = expected * (config.repeats + 1) * TIMED_AFTER
+            calls = 1 + min(config.repeats, math.ceil(ENOUGH_S / max(expected, 1e-9)))
+            cost = expected * calls * TIMED_AFTER
             late = time.perf_counter() - started + cost > config.max_seconds
             if late or memory.predict(shape) > config.max_bytes:
                 break

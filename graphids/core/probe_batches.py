@@ -32,7 +32,7 @@ def varied(batches: Batches, graphs: int) -> Iterator[GraphBatch]:
     by_nodes = large.ptr.diff().argsort()
     half = max(1, by_nodes.numel() // 2)
     low, high, highest = by_nodes[:half], by_nodes[-half:], by_nodes[-1:]
-    most = by_nodes[: -half // 2]
+    most = by_nodes[: max(1, by_nodes.numel() - (half + 1) // 2)]
     yield small
     yield large
     yield thinned(large, 2)

@@ -174,6 +174,7 @@ def _fill_nodes(
     each[1] = groups.position < window // 2
     each[2] = _changed_bytes(payload)
     np.subtract(time_ns[1:], time_ns[:-1], out=each[3, 1:])
+    each[3, 0] = 0.0
     each[3] -= iat_mean.repeat(count)
     each[2:, first] = 0.0  # a node's first message follows none of its own
     each[3] *= each[3]

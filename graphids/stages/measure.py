@@ -30,8 +30,6 @@ COARSE = 4
 """Growth of the batches that a processor is timed on, where no packing depends on the knee."""
 REHEARSED = 12
 """Batches of a rehearsal."""
-EPOCHS = 2
-"""Epochs that they are spread over: the batches of a validation come in between."""
 MOST_REHEARSED = 0.25
 """Share of the memory that is left beyond which nothing is rehearsed."""
 HEAP_FACTOR = 2.0
@@ -82,12 +80,12 @@ def measure_training(
     }
     if benign_only:
         index = index[graphs.y[index] == 0]
-    few = index[: REHEARSED // EPOCHS * prepared.sizes.fullest(TRAIN, batch).graphs]
+    few = index[: REHEARSED * prepared.sizes.fullest(TRAIN, batch).graphs]
 
     def rehearsal() -> None:
         data = prepared.data_module(batch, 0, benign_only=benign_only, index=few)
         kept = model.calibration() if isinstance(model, ScoreBasedDetectorMixin) else None
-        fit(model, data, FitConfig(max_epochs=EPOCHS, patience=EPOCHS), lambda metrics: None)
+        fit(model, data, FitConfig(max_epochs=1, patience=1), lambda metrics: None)
         if isinstance(model, ScoreBasedDetectorMixin) and kept is not None:
             model.load_calibration(kept)
         _score(score, data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -91,6 +92,31 @@ def test_confident_windows_do_not_tie(make_batch: Callable[..., GraphBatch]) -> 
         model.net.head[-1].bias.copy_(torch.tensor([0.0, 25.0]))
     assert model.predict_scores(batch).unique().numel() == batch.num_graphs
     assert model.predict_scores(batch).float().unique().numel() == 1
+
+
+def test_a_window_without_nodes_has_a_score(make_batch: Callable[..., GraphBatch]) -> None:
+    batch = make_batch(graphs=1)
+    none = torch.zeros(batch.num_nodes, dtype=torch.bool)
+    empty = replace(
+        batch,
+        x=batch.x[none],
+        node_id=batch.node_id[none],
+        arbitration_id=batch.arbitration_id[none],
+        edge_index=batch.edge_index[:, :0],
+        edge_attr=batch.edge_attr[:0],
+        batch=batch.batch[none],
+        ptr=torch.zeros(2, dtype=torch.int64),
+    )
+    assert bool(GAT(**SIZES).predict_scores(empty).isfinite().all())
+
+
+@pytest.mark.parametrize("conv", ["gatv2", "transformer"])
+def test_lower_precision_trains(conv: str, make_batch: Callable[..., GraphBatch]) -> None:
+    model = GAT(**SIZES, conv_type=conv, gradient_checkpointing=False)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss, _ = model.compute_loss(make_batch())
+    loss.backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
 
 
 def test_features_of_a_window(make_batch: Callable[..., GraphBatch]) -> None:

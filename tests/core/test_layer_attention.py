@@ -8,6 +8,7 @@ import pytest
 import torch
 from probe_samples import allocated_peak
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from torch_geometric.nn import JumpingKnowledge
 
 from graphids.core.models.supervised import jumping, layer_mean, products
@@ -174,3 +175,12 @@ def test_a_compiler_sees_the_library_s_way(monkeypatch: pytest.MonkeyPatch) -> N
     xs = inputs(7, WIDTH, 2)
     monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
     assert torch.equal(own(xs), library(xs))
+
+
+@pytest.mark.usefixtures("_small_pieces")
+def test_a_checkpoint_around_it_gives_the_same_gradients() -> None:
+    own, _ = pair(WIDTH, 2)
+    xs = [x.requires_grad_() for x in inputs(47, WIDTH, 2)]
+    plain = torch.autograd.grad(own(xs).square().sum(), xs)
+    again = checkpoint(lambda *given: own(given), *xs, use_reentrant=False)
+    assert all(map(torch.equal, plain, torch.autograd.grad(again.square().sum(), xs)))

@@ -23,10 +23,13 @@ from probe_samples import (
 )
 from torch import nn
 
+from graphids.core import probe as probing
+from graphids.core.batch import GraphBatch
 from graphids.core.memory_model import BatchShape
+from graphids.core.memory_trace import MemoryTrace
 from graphids.core.models import GAT, VGAE
 from graphids.core.probe import ProbeConfig, ProbeResult, probe_forward, probe_training
-from graphids.core.probe_batches import varied
+from graphids.core.probe_batches import tensors_of, varied
 from graphids.core.speed_model import fit_speed, knee
 
 UNSEEN = (
@@ -86,6 +89,35 @@ def test_attention_among_all_nodes_is_found_and_edges_alone_have_no_such_term() 
     gps, gat = (probe_training(MODELS[name](), windows, QUICK) for name in ("gps", "gatv2"))
     assert any(moment.per_padded > 0 for moment in gps.memory.moments)
     assert all(moment.per_padded == moment.per_square == 0 for moment in gat.memory.moments)
+
+
+@pytest.mark.parametrize(("nodes", "edges"), [(4, 9), (8, 19)])
+def test_the_ways_for_few_windows_do_not_blur_the_peak_of_many(nodes: int, edges: int) -> None:
+    def short(graphs: int) -> GraphBatch:
+        return graphs_of((nodes + torch.arange(graphs) % 2).tolist(), edges, loops=1)
+
+    model = MODELS["gatv2"]().eval()
+    memory = probe_forward(model.net, short, QUICK).memory
+    for graphs in (128, 1000):
+        batch = short(graphs)
+        with torch.no_grad(), MemoryTrace(batch.x.device, tensors_of(batch)) as trace:
+            model.net(batch)
+        assert abs(memory.predict(BatchShape.of(batch)) / trace.peak - 1) <= 0.01
+
+
+def test_a_single_graph_makes_batches_that_are_not_empty() -> None:
+    assert all(batch.num_graphs for batch in varied(lambda graphs: graphs_of([5], 9), 8))
+
+
+def test_long_steps_are_timed_on_large_batches_while_there_is_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(probing, "_seconds", lambda step, batch, repeats: 0.0035 * batch.num_graphs)
+    monkeypatch.setattr(probing.time, "perf_counter", lambda: 27.0)
+    config = ProbeConfig(max_graphs=128, growth=4, max_seconds=30.0)
+    memory = probe_forward(lambda batch: batch.x.sum(), windows, QUICK).memory
+    found = probing._timed(print, print, windows, config, memory, 0, 0.0)
+    assert len(found.throughput) == 3
 
 
 def test_checkpointing_is_measured() -> None:

@@ -49,7 +49,8 @@ class EdgeAttention(GATv2Conv):
         With ``return_attention_weights`` beside it the edges and their weights, as PyG has them.
         """
         plain = return_attention_weights is not None or edge_attr.requires_grad
-        if plain or x.device.type != "cpu" or torch.compiler.is_compiling():
+        plain = plain or torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu")
+        if plain or x.device.type != "cpu":
             return super().forward(x, edge_index, edge_attr, return_attention_weights)
         out = attend(
             self.lin_l(x),

@@ -30,7 +30,8 @@ class LayerAttention(JumpingKnowledge):
 
     def forward(self, xs: Sequence[Tensor]) -> Tensor:
         """Nodes ``[V, H]``, a weighted mean of the layers' ``[V, H]``."""
-        if len(xs) < 2 or xs[0].device.type != "cpu" or torch.compiler.is_compiling():
+        plain = torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu")
+        if plain or len(xs) < 2 or xs[0].device.type != "cpu":
             mixed: Tensor = super().forward(list(xs))
             return mixed
         weights = list(self.lstm.parameters())

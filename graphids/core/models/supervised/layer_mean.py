@@ -74,7 +74,8 @@ class _LayerMean(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of the layers, the attention and the LSTM."""
         wanted, num = ctx.needs_input_grad[1:], ctx.num_layers
-        given, (shares, *gates) = ctx.saved_tensors[: len(wanted)], ctx.saved_tensors[len(wanted) :]
+        saved = ctx.saved_tensors  # a checkpoint hands them out once
+        given, (shares, *gates) = saved[: len(wanted)], saved[len(wanted) :]
         xs, (att, att_bias, *lstm) = given[:num], given[num:]
         run = _Pass(_Given(xs, att, lstm), keep=True, kept=(shares, gates))
         of_xs, of_lstm = any(wanted[:num]), any(wanted[num + 2 :])

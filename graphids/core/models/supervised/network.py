@@ -100,7 +100,7 @@ class GATNetwork(nn.Module):
     def _logits(self, embedding: Tensor) -> Tensor:
         """``[G, K]`` by the head, whose dropout is called in training alone."""
         for layer in self.head:
-            if self.training or not isinstance(layer, nn.Dropout):
+            if layer.training or not isinstance(layer, nn.Dropout):
                 embedding = layer(embedding)
         return embedding
 

@@ -67,7 +67,7 @@ class WindowPool(nn.Module):
 
     def _pooled(self, x: Tensor, group: Tensor, num_groups: int) -> Tensor:
         """Aggregated nodes ``[num_groups, out_dim]``; a mean over all of them needs no scatter."""
-        if self.averages and num_groups == 1:
+        if self.averages and num_groups == 1 and len(x) > 0:
             return x.mean(dim=0, keepdim=True)
         return self.nodes(x, group, dim_size=num_groups)
 
