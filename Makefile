@@ -22,8 +22,11 @@ test: lint
 test-all: lint
 	$(BIN)/python -m pytest -m "not gpu"
 
+# A process for each file: what one case leaves in memory would be in another one's way.
 bench: .venv
-	$(BIN)/python -m pytest tests/benchmarks -m "" -o python_files="bench_*.py" -s
+	@failed=0; for file in tests/benchmarks/bench_*.py; do \
+	  $(BIN)/python -m pytest $$file -m "" -o python_files="bench_*.py" -s || failed=1; \
+	done; exit $$failed
 
 bench-gpu: .venv
 	$(BIN)/python tests/benchmarks/gpu.py
