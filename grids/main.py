@@ -22,7 +22,7 @@ def main() -> None:
         # Tune's own log files are never read, and writing them costs most of an empty trial.
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
         "TUNE_GLOBAL_CHECKPOINT_S": "60",
-        # Tune's workers have an environment of their own, so those that Ray starts ahead serve none.
+        # Tune's workers have an environment of their own: those that Ray starts ahead serve none.
         "RAY_prestart_worker_first_driver": "0",
         # A trial without a GPU of its own must not see the others'.
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
