@@ -161,6 +161,10 @@ class Forecast:
         found = share(needed, self.device, throughput=throughput, attempt=attempt)
         return in_few_shapes(found, self.device), holds
 
+    def held(self, key: str, attempt: int) -> tuple[int, int] | None:
+        """What siblings of a trial were given to hold at once; none where none was split."""
+        return self._holds.get((self.shape(key), attempt))
+
     def _held(self, key: str, attempt: int, demand: Demand, room: int) -> tuple[int, int]:
         """What a trial holds at once; as its siblings do, whose rows a table compares with it.
 

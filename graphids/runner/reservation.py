@@ -71,7 +71,7 @@ class Reservations:
         try:
             found, holds = self.forecast.share(job.keys[0], job.attempt)
         except DoesNotFitError:
-            return _part(device, 1), None
+            return _part(device, 1), self.forecast.held(job.keys[0], job.attempt)
         if job.attempt:
             before, _ = self._share(replace(job, attempt=job.attempt - 1))
             if found.tenants >= before.tenants:

@@ -14,10 +14,12 @@ from graphids.core.memory_model import BatchShape
 from graphids.data.datasets import open_dataset
 from graphids.runner.expansion import make_plan
 from graphids.runner.forecast import TORCH, Expected, Forecast, shape_key
+from graphids.runner.jobs import Job
 from graphids.runner.measuring import measure_here
 from graphids.runner.outlook import START_S, outlook
 from graphids.runner.packing import GIB, Device, Share
 from graphids.runner.plan import DatasetInfo, Plan
+from graphids.runner.reservation import Reservations
 from graphids.stages.protocol import Demand
 from graphids.store.measurements import Measurements
 from graphids.store.outputs import OutputStore
@@ -156,3 +158,7 @@ def test_siblings_hold_the_same_part_of_a_batch_whatever_is_learned_between(
     _, again = forecast.share(focal, attempt=1)
     assert again is not None
     assert again[0] < first[0]
+    # Even where a later probe leaves no room at all.
+    forecast.device = replace(small, process_bytes=small.total_bytes + MIB)
+    told = Reservations(forecast).config(Job(keys=(focal,), label="focal"))["reserved"]
+    assert told["holds"] == first
