@@ -93,7 +93,8 @@ def test_attention_at_once_is_that_in_pieces(
     given = (left, right, ends, edge_attr, weight, torch.randn(4, 3), 0.2)
     with torch.no_grad():
         at_once = attend(*given)
-        monkeypatch.setattr(edge_attention, "PIECE", 100 if num_edges > 8 else -1)
+        monkeypatch.setattr(edge_attention, "FEW_EDGES", -1)
+        monkeypatch.setattr(edge_attention, "PIECE", 100)
         assert torch.allclose(attend(*given), at_once, atol=1e-5)
     assert at_once[7:].abs().max() == 0
 

@@ -16,11 +16,13 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 from torch_geometric.nn import GATv2Conv
 
+from graphids.core.models.eager import eager_on_cpu
+
 PIECE = 1 << 17
 """Numbers in a work array: a few of them fit into the second-level cache."""
 FEW_EDGES = 256
-"""Edges of a window or two on a bus, which are not worth pieces. The batches that a probe traces
-have more: what they take says how much larger ones do."""
+"""Edges of a window or two on a bus, which are not worth pieces without a gradient. Few enough that
+a probe seldom traces such a batch: what it took would say nothing of larger ones."""
 
 
 class EdgeAttention(GATv2Conv):
@@ -49,8 +51,7 @@ class EdgeAttention(GATv2Conv):
         With ``return_attention_weights`` beside it the edges and their weights, as PyG has them.
         """
         plain = return_attention_weights is not None or edge_attr.requires_grad
-        plain = plain or torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu")
-        if plain or x.device.type != "cpu":
+        if plain or not eager_on_cpu(x):
             return super().forward(x, edge_index, edge_attr, return_attention_weights)
         out = attend(
             self.lin_l(x),
@@ -93,23 +94,9 @@ def attend(
     Returns:
         Nodes ``[V, H * C]``.
     """
-    given = (left, right, edge_weight, att, edge_index, edge_attr, slope)
-    if not torch.is_grad_enabled() and edge_index.shape[1] <= FEW_EDGES:
-        return _at_once(*given)
-    out: Tensor = _Attention.apply(*given)
-    return out
-
-
-def _at_once(
-    left: Tensor,
-    right: Tensor,
-    edge_weight: Tensor,
-    att: Tensor,
-    edge_index: Tensor,
-    edge_attr: Tensor,
-    slope: float,
-) -> Tensor:
-    """``attend`` where nothing is trained and edges are few."""
+    if torch.is_grad_enabled() or edge_index.shape[1] > FEW_EDGES:
+        out: Tensor = _Attention.apply(left, right, edge_weight, att, edge_index, edge_attr, slope)
+        return out
     source, target = edge_index.unbind()
     message = left.index_select(0, source)
     hidden = right.index_select(0, target).add_(message).addmm_(edge_attr, edge_weight.t())

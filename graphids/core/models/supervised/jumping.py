@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import JumpingKnowledge
 
+from graphids.core.models.eager import eager_on_cpu
 from graphids.core.models.supervised.layer_mean import layer_mean
 from graphids.core.models.supervised.layer_mean_few import mean_of_few
 
@@ -30,8 +31,7 @@ class LayerAttention(JumpingKnowledge):
 
     def forward(self, xs: Sequence[Tensor]) -> Tensor:
         """Nodes ``[V, H]``, a weighted mean of the layers' ``[V, H]``."""
-        plain = torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu")
-        if plain or len(xs) < 2 or xs[0].device.type != "cpu":
+        if len(xs) < 2 or not eager_on_cpu(xs[0]):
             mixed: Tensor = super().forward(list(xs))
             return mixed
         weights = list(self.lstm.parameters())
